@@ -1,0 +1,18 @@
+// Runs the tests under node:test. Node 20 has no globs for `--test`, so the files are found here.
+//   node scripts/test.js [part of a path ...] [--flags for node]
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
+const parts = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const files = readdirSync('test', { recursive: true })
+  .map((name) => join('test', String(name)))
+  .filter((name) => name.endsWith('.test.ts') && (parts.length === 0 || parts.some((part) => name.includes(part))))
+  .sort();
+if (files.length === 0) {
+  console.error(`no test file matches ${parts.join(' ')}`);
+  process.exit(1);
+}
+const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...flags, ...files], { stdio: 'inherit' });
+child.on('exit', (code) => process.exit(code ?? 1));

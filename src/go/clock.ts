@@ -1,0 +1,36 @@
+/**
+ * Where time comes from. Everything in errand that waits asks a Clock, so that a test can hand in a virtual one
+ * (`errand/testing`) and move it by hand.
+ */
+
+/** A timer made by a {@link Clock}; opaque to everyone but the clock that made it. */
+export type ClockTimer = unknown;
+
+/** A source of time and timers. Its timers never hold the process open. */
+export interface Clock {
+  /** Monotonic time in ms, fractional; its zero is {@link Clock.timeOrigin}. */
+  now(): number;
+  /** What `now() === 0` means in ms since the Unix epoch: a whole number. */
+  readonly timeOrigin: number;
+  /** Calls `callback` once, `ms` from now or a little later. Delays above 2^31-1 ms may fire early: check `now()`. */
+  setTimeout(callback: () => void, ms: number): ClockTimer;
+  /** Forgets a timer; harmless when it has fired. */
+  clearTimeout(timer: ClockTimer): void;
+}
+
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/** The machine's own monotonic clock. */
+export const realClock: Clock = {
+  now: () => performance.now(),
+  timeOrigin: Math.floor(performance.timeOrigin),
+  setTimeout(callback, ms) {
+    const timer: unknown = setTimeout(callback, Math.min(ms, MAX_DELAY_MS));
+    // Node's timers are objects that can let the process go; a browser's are numbers.
+    (timer as { unref?: () => void }).unref?.();
+    return timer;
+  },
+  clearTimeout(timer) {
+    clearTimeout(timer as Parameters<typeof clearTimeout>[0]);
+  },
+};

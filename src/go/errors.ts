@@ -1,0 +1,40 @@
+/**
+ * The root of all errors errand throws, and the two every Context can end with. The rest live beside what throws them.
+ */
+
+/** The codes by which an {@link ErrandError} can be told apart across realms and versions. */
+export type ErrandErrorCode =
+  | 'ERR_CANCELED'
+  | 'ERR_DEADLINE_EXCEEDED'
+  | 'ERR_MAX_RETRIES'
+  | 'ERR_QUEUE_FULL'
+  | 'ERR_RESOURCE'
+  | 'ERR_SHUTDOWN'
+  | 'ERR_THREAD_CRASH';
+
+/** The root of every error errand makes. Tell them apart by class or by {@link ErrandError.code}. */
+export class ErrandError extends Error {
+  readonly code: ErrandErrorCode;
+
+  constructor(code: ErrandErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** Work was canceled. `name` is `'AbortError'`, as the web has it; `cause` is the reason given, if any. */
+export class CanceledError extends ErrandError {
+  constructor(message = 'canceled', options?: ErrorOptions) {
+    super('ERR_CANCELED', message, options);
+    this.name = 'AbortError';
+  }
+}
+
+/** A time limit passed: a run timeout, a queue timeout or a deadline. `name` is `'TimeoutError'`, as the web has it. */
+export class DeadlineExceededError extends ErrandError {
+  constructor(message = 'deadline exceeded', options?: ErrorOptions) {
+    super('ERR_DEADLINE_EXCEEDED', message, options);
+    this.name = 'TimeoutError';
+  }
+}
