@@ -1,0 +1,31 @@
+/** The manager under test, as an application would make it, with the limit that all contenders share. */
+import { TaskManager } from '../../src/index.ts';
+import { MODES, type Mode } from './suite.ts';
+
+/** How many tasks run at once, in errand and in its peers. */
+export const CONCURRENCY = 8;
+
+export type Manager = TaskManager<undefined>;
+
+/** A manager that is ready: eight workers, no bursts, everything else as it comes. */
+export async function createManager(mode: Mode): Promise<Manager> {
+  const manager = new TaskManager({
+    workerCount: CONCURRENCY,
+    maxWorkerCount: CONCURRENCY,
+    ...(mode === 'off' && { asyncContext: false }),
+  });
+  await manager.ready();
+  return manager;
+}
+
+/** A manager of each mode, and how to end them. */
+export async function createManagers(): Promise<{ managers: [Mode, Manager][]; tearDown: () => Promise<void> }> {
+  const managers: [Mode, Manager][] = [];
+  for (const mode of MODES) managers.push([mode, await createManager(mode)]);
+  return {
+    managers,
+    tearDown: async () => {
+      for (const [, manager] of managers) await manager.stop();
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/**
+ * Runs the cases of a suite in turn, round after round (a, b, c, a, b, c), so that whatever slows the machine for a
+ * while slows them all. One iteration of tinybench is one batch; garbage of the batch before is collected first,
+ * outside of the measured time.
+ */
+import { Bench } from 'tinybench';
+import { type Case, label } from './suite.ts';
+
+export interface Rounds {
+  readonly rounds: number;
+  readonly warmup: number;
+  onRound(round: number, of: number): void;
+}
+
+/** The cost of one task in ns, the median of the rounds, for each case in its order. */
+export async function measureTime(cases: readonly Case[], { rounds, warmup, onRound }: Rounds): Promise<number[]> {
+  // Tinybench runs all iterations of a task before the next task; one iteration a run, and many runs, interleave them.
+  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true });
+  for (const entry of cases) bench.add(label(entry), () => entry.run(), { async: true, beforeEach: settle });
+  const samples: number[][] = cases.map(() => []);
+  for (let round = 0; round < warmup + rounds; round++) {
+    onRound(round + 1, warmup + rounds);
+    bench.reset();
+    await bench.run();
+    if (round < warmup) continue;
+    for (const [i, { result }] of bench.tasks.entries()) {
+      if (result.state === 'completed') samples[i]!.push((result.latency.p50 * 1e6) / cases[i]!.tasks);
+    }
+  }
+  return samples.map(median);
+}
+
+/** The same for a suite whose batches say themselves what they took. */
+export async function measureBytes(cases: readonly Case[], { rounds, warmup, onRound }: Rounds): Promise<number[]> {
+  const samples: number[][] = cases.map(() => []);
+  for (let round = 0; round < warmup + rounds; round++) {
+    onRound(round + 1, warmup + rounds);
+    for (const [i, entry] of cases.entries()) {
+      await settle();
+      const bytes = await entry.run();
+      if (round >= warmup) samples[i]!.push(Number(bytes) / entry.tasks);
+    }
+  }
+  return samples.map(median);
+}
+
+/** Lets what is pending happen, then collects the garbage. */
+export async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  if (globalThis.gc === undefined) throw new Error('the bench needs node --expose-gc');
+  globalThis.gc();
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  if (sorted.length === 0) return Number.NaN;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
