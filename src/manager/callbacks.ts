@@ -1,0 +1,33 @@
+/** Users' callbacks, many in one turn of the event loop, and never in the turn of a worker. */
+export class Callbacks {
+  #pending: (() => void)[] = [];
+  readonly #onError: (error: unknown) => void;
+  /** Called when all pending ones have run. */
+  onFlushed: (() => void) | undefined = undefined;
+
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
+
+  get size(): number {
+    return this.#pending.length;
+  }
+
+  push(callback: () => void): void {
+    this.#pending.push(callback);
+    if (this.#pending.length === 1) setImmediate(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    const callbacks = this.#pending;
+    this.#pending = [];
+    for (const callback of callbacks) {
+      try {
+        callback();
+      } catch (error) {
+        this.#onError(error);
+      }
+    }
+    this.onFlushed?.();
+  };
+}

@@ -1,0 +1,290 @@
+/**
+ * The workers of the queue: so many base workers, always brought back to their number, and burst workers beyond them.
+ *
+ * Invariant: every worker here is creating, idle, or busy; the idle ones that may be taken are on the stack, the last
+ * used on top, so that warm resources are reused and cold ones can be let go.
+ */
+
+import { Deadline } from './deadlines.ts';
+import { ResourceError, ShutdownError } from './errors.ts';
+import { FOR_BASE, FOR_BURST, type Resources } from './resources.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { ReplaceReason } from './types.ts';
+import { BUSY, CREATING, GONE, IDLE, Worker, type WorkerHome } from './worker.ts';
+
+interface ReadyWaiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Crew implements WorkerHome {
+  readonly workers = new Set<Worker>();
+  /** The idle ones, the last used on top. */
+  readonly idle: Worker[] = [];
+  baseCount = 0;
+  burstCount = 0;
+  /** Workers with a resource. */
+  active = 0;
+  /** No worker is replaced any more, and each goes when it is free. */
+  closing = false;
+  /** How many burst workers are wanted. */
+  #burstWanted = 0;
+  readonly #scheduler: Scheduler;
+  readonly #resources: Resources;
+  readonly #readyWaiters = new Set<ReadyWaiter>();
+  readonly #ages = new WeakMap<Worker, Deadline<Worker>>();
+  readonly #rests = new WeakMap<Worker, Deadline<Worker>>();
+  #lastFailure: ResourceError | undefined;
+
+  constructor(scheduler: Scheduler, resources: Resources) {
+    this.#scheduler = scheduler;
+    this.#resources = resources;
+  }
+
+  get size(): number {
+    return this.workers.size;
+  }
+
+  /** How many workers are wanted now. */
+  get wanted(): number {
+    return this.#scheduler.settings.workerCount + this.#burstWanted;
+  }
+
+  /** Brings the crew to its number: hires what is missing, lets go what is too much once it is free. */
+  staff(): void {
+    if (this.closing) return;
+    const { workerCount, maxWorkerCount } = this.#scheduler.settings;
+    this.#burstWanted = Math.min(this.#burstWanted, maxWorkerCount - workerCount);
+    for (const worker of this.workers) {
+      if (this.baseCount < workerCount && worker.kind === 'burst') this.#promote(worker);
+      else if (this.baseCount > workerCount && worker.kind === 'base') this.#demote(worker);
+    }
+    while (this.baseCount < workerCount) this.#hire('base');
+    while (this.burstCount < this.#burstWanted) this.#hire('burst');
+    this.#dismissSurplus();
+  }
+
+  /** Sets how many workers the scaling policy wants; those beyond the base are burst workers. */
+  scale(wanted: number): void {
+    const { workerCount, maxWorkerCount } = this.#scheduler.settings;
+    const from = this.wanted;
+    const to = Math.max(workerCount, Math.min(maxWorkerCount, wanted));
+    if (to === from) return;
+    this.#burstWanted = to - workerCount;
+    this.#scheduler.emit('scaled', { from, to });
+    this.staff();
+  }
+
+  /** Resolves when all base workers have a resource. */
+  ready(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.closing) reject(new ShutdownError());
+      else if (this.#isReady()) resolve();
+      else if (this.#hopeless()) reject(this.#hopelessError());
+      else this.#readyWaiters.add({ resolve, reject });
+    });
+  }
+
+  createFailed(error: ResourceError): void {
+    this.#lastFailure = error;
+    if (!this.#hopeless()) return;
+    const hopeless = this.#hopelessError();
+    for (const waiter of this.#readyWaiters) waiter.reject(hopeless);
+    this.#readyWaiters.clear();
+  }
+
+  release(worker: Worker, now: number): void {
+    const { settings } = this.#scheduler;
+    if (++worker.uses >= settings.maxUses) worker.retire ??= 'maxUses';
+    if (worker.retire !== undefined) this.#replace(worker, worker.retire);
+    else if (this.closing || this.#isSurplus(worker)) this.dismiss(worker);
+    else this.#scheduler.next(worker, now);
+  }
+
+  /** Its function wouldn't return: the resource is destroyed under it. */
+  abandoned(worker: Worker): void {
+    this.#replace(worker, 'abandoned');
+  }
+
+  /** Nothing to do for it now. */
+  rest(worker: Worker): void {
+    worker.phase = IDLE;
+    this.idle.push(worker);
+    const { idleMs } = this.#scheduler.settings;
+    if (idleMs !== undefined && worker.kind === 'burst') this.#setRest(worker, idleMs);
+  }
+
+  /** The last used of the idle workers, taken off the stack. */
+  take(): Worker | undefined {
+    const worker = this.idle.pop();
+    if (worker !== undefined && worker.kind === 'burst') this.#liftRest(worker);
+    return worker;
+  }
+
+  /** A given one of the idle workers. */
+  takeThis(worker: Worker): void {
+    this.#unrest(worker);
+  }
+
+  /** Replaces every resource: at once where its worker is idle, else when the worker is free. */
+  recycle(): void {
+    for (const worker of [...this.workers]) {
+      if (worker.phase === IDLE) this.#replace(worker, 'recycled');
+      else if (worker.phase === BUSY) worker.retire ??= 'recycled';
+    }
+  }
+
+  /** Lets all go who are free, or wait for a resource; the others when they are free. */
+  close(reason: unknown): void {
+    this.closing = true;
+    for (const waiter of this.#readyWaiters) waiter.reject(reason);
+    this.#readyWaiters.clear();
+    for (const worker of [...this.workers]) {
+      if (worker.phase !== BUSY) this.dismiss(worker, reason);
+    }
+  }
+
+  /** The worker goes, and its resource with it. */
+  dismiss(worker: Worker, reason?: unknown): void {
+    const { phase } = worker;
+    if (phase === IDLE) this.#unrest(worker);
+    worker.phase = GONE;
+    this.workers.delete(worker);
+    if (worker.kind === 'base') this.baseCount--;
+    else this.burstCount--;
+    const age = this.#ages.get(worker);
+    if (age !== undefined) this.#scheduler.deadlines.lift(age);
+    if (phase === CREATING) worker.creation?.abort(reason ?? new ResourceError('the resource is not wanted any more'));
+    else {
+      this.active--;
+      if (!this.#resources.trivial) void this.#resources.destroy(worker.resource);
+    }
+    this.#scheduler.workerGone(worker);
+  }
+
+  #replace(worker: Worker, reason: ReplaceReason): void {
+    this.dismiss(worker);
+    if (this.closing) return;
+    this.staff();
+    this.#scheduler.emit('workerReplaced', { reason });
+  }
+
+  #hire(kind: 'base' | 'burst'): void {
+    const worker = new Worker(this.#scheduler, this, kind);
+    this.workers.add(worker);
+    if (kind === 'base') this.baseCount++;
+    else this.burstCount++;
+    if (this.#resources.trivial) {
+      this.#begin(worker, undefined);
+      return;
+    }
+    worker.creation = new AbortController();
+    this.#resources.createEventually(kind === 'base' ? FOR_BASE : FOR_BURST, worker.creation.signal).then(
+      (resource) => {
+        // Let go in the turn between the resource's arrival and this one.
+        if (worker.phase === GONE) void this.#resources.destroy(resource);
+        else this.#begin(worker, resource);
+      },
+      () => {}, // it was let go; failures have been told one by one
+    );
+  }
+
+  #begin(worker: Worker, resource: unknown): void {
+    worker.creation = undefined;
+    worker.resource = resource;
+    this.active++;
+    const { maxAgeMs } = this.#scheduler.settings;
+    if (maxAgeMs !== undefined) {
+      const age = new Deadline(worker, this.#onAge);
+      this.#ages.set(worker, age);
+      this.#scheduler.deadlines.set(age, maxAgeMs, this.#scheduler.now());
+    }
+    if (this.#readyWaiters.size > 0 && this.#isReady()) {
+      for (const waiter of this.#readyWaiters) waiter.resolve();
+      this.#readyWaiters.clear();
+    }
+    if (this.#isSurplus(worker)) {
+      worker.phase = IDLE;
+      this.idle.push(worker);
+      this.dismiss(worker);
+    } else this.#scheduler.next(worker, this.#scheduler.now());
+  }
+
+  readonly #onAge = (worker: Worker): void => {
+    if (worker.phase === IDLE) this.#replace(worker, 'maxAge');
+    else worker.retire ??= 'maxAge';
+  };
+
+  #isReady(): boolean {
+    let ready = 0;
+    for (const worker of this.workers) if (worker.kind === 'base' && worker.phase !== CREATING) ready++;
+    return ready >= this.#scheduler.settings.workerCount;
+  }
+
+  #hopeless(): boolean {
+    return this.active === 0 && this.#resources.failuresInRow >= this.#scheduler.settings.createAttempts;
+  }
+
+  #hopelessError(): ResourceError {
+    const { failuresInRow } = this.#resources;
+    return new ResourceError(
+      `no worker is ready: ${failuresInRow} creations in a row have failed, the last one with: ${this.#lastFailure?.message}`,
+      { cause: this.#lastFailure?.cause ?? this.#lastFailure },
+    );
+  }
+
+  #promote(worker: Worker): void {
+    worker.kind = 'base';
+    this.burstCount--;
+    this.baseCount++;
+    this.#liftRest(worker);
+  }
+
+  #demote(worker: Worker): void {
+    worker.kind = 'burst';
+    this.baseCount--;
+    this.burstCount++;
+    const { idleMs } = this.#scheduler.settings;
+    if (idleMs !== undefined && worker.phase === IDLE) this.#setRest(worker, idleMs);
+  }
+
+  #isSurplus(worker: Worker): boolean {
+    return worker.kind === 'burst' && this.burstCount > this.#burstWanted;
+  }
+
+  /** Those in creation first, then the longest idle; who is busy goes when free. */
+  #dismissSurplus(): void {
+    if (this.burstCount <= this.#burstWanted) return;
+    const free = [...this.workers].filter((worker) => worker.kind === 'burst' && worker.phase === CREATING).reverse();
+    free.push(...this.idle.filter((worker) => worker.kind === 'burst'));
+    for (const worker of free) {
+      if (this.burstCount <= this.#burstWanted) return;
+      this.dismiss(worker);
+    }
+  }
+
+  #unrest(worker: Worker): void {
+    const index = this.idle.lastIndexOf(worker);
+    if (index >= 0) this.idle.splice(index, 1);
+    this.#liftRest(worker);
+  }
+
+  #setRest(worker: Worker, idleMs: number): void {
+    let rest = this.#rests.get(worker);
+    if (rest === undefined) {
+      rest = new Deadline(worker, this.#onRested);
+      this.#rests.set(worker, rest);
+    }
+    if (rest.list === undefined) this.#scheduler.deadlines.set(rest, idleMs, this.#scheduler.now());
+  }
+
+  #liftRest(worker: Worker): void {
+    const rest = this.#rests.get(worker);
+    if (rest !== undefined) this.#scheduler.deadlines.lift(rest);
+  }
+
+  readonly #onRested = (worker: Worker): void => {
+    this.#burstWanted = Math.max(0, this.#burstWanted - 1);
+    this.dismiss(worker);
+  };
+}

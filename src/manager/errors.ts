@@ -1,0 +1,44 @@
+/** The errors a TaskManager settles tasks with, beside CanceledError and DeadlineExceededError of `errand/go`. */
+import { CanceledError, ErrandError } from '../go/errors.ts';
+
+/** The manager is stopping, stopped or killed. `cause` is the reason given to `kill()`, or the parent signal's. */
+export class ShutdownError extends ErrandError {
+  constructor(message = 'the task manager is shut down', options?: ErrorOptions) {
+    super('ERR_SHUTDOWN', message, options);
+  }
+}
+
+/** There was no room in the queue: the task was refused, or dropped in favour of another. */
+export class QueueFullError extends ErrandError {
+  constructor(message = 'the queue is full', options?: ErrorOptions) {
+    super('ERR_QUEUE_FULL', message, options);
+  }
+}
+
+/** A task's resources turned out bad `maxRetries` times in a row. `cause` is the last error. */
+export class MaxRetriesError extends ErrandError {
+  constructor(message = 'the task failed on a bad resource too many times', options?: ErrorOptions) {
+    super('ERR_MAX_RETRIES', message, options);
+  }
+}
+
+/** A resource could not be had: its creation failed or timed out, or none is free. `cause` is the creation's error. */
+export class ResourceError extends ErrandError {
+  constructor(message = 'no resource is available', options?: ErrorOptions) {
+    super('ERR_RESOURCE', message, options);
+  }
+}
+
+/** A thread ended under its task: it crashed, exited or ran out of memory. `cause` is what it said last, if anything. */
+export class ThreadCrashError extends ErrandError {
+  constructor(message = 'the thread ended', options?: ErrorOptions) {
+    super('ERR_THREAD_CRASH', message, options);
+  }
+}
+
+/** Inside only: the worker a task was meant for is no more. */
+export class WorkerGoneError extends CanceledError {
+  constructor() {
+    super('the worker it was meant for is gone');
+  }
+}

@@ -1,0 +1,339 @@
+/**
+ * `map`: a function over an input that may be endless, with as much under way as the workers hold.
+ *
+ * Each item under way has a slot, which is reused; items are pulled when there is a slot, and as many results may wait
+ * for the reader as `highWaterMark` says. Invariant: slots under way <= workers, and slots under way plus results
+ * waiting <= workers + highWaterMark.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { CanceledError } from '../go/errors.ts';
+import { checkFunction, checkMapOptions, show } from './options.ts';
+import { firedReason } from './signals.ts';
+import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
+import { COMPLETED, Receiver, type State, type Task } from './task.ts';
+import type { MapOptions, TaskOptions } from './types.ts';
+
+/** The results of `map` and `queueTasks`, to be iterated once. */
+export interface TaskMap<E> extends AsyncIterableIterator<E, undefined, undefined> {
+  /** Cancels what is under way, waits until no function of it runs any more, and ends the iteration. */
+  return(): Promise<IteratorResult<E, undefined>>;
+  [Symbol.asyncIterator](): TaskMap<E>;
+}
+
+type ItemFunction = (item: unknown, context: unknown, resource: unknown) => unknown;
+
+const EACH: Preset = { priority: undefined, once: false, run: false, attempt: false };
+
+interface Reader {
+  readonly resolve: (result: IteratorResult<unknown, undefined>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export function mapTasks<E>(
+  submitter: Submitter<unknown>,
+  input: Iterable<unknown> | AsyncIterable<unknown>,
+  fn: ItemFunction,
+  options: MapOptions = {},
+): TaskMap<E> {
+  checkMapOptions(options);
+  checkFunction('the function to map', fn);
+  return new Mapping<E>(submitter, iteratorOf(input), fn, options);
+}
+
+function iteratorOf(input: unknown): Iterator<unknown> | AsyncIterator<unknown> {
+  if (typeof input === 'string' || (typeof input === 'object' && input !== null)) {
+    const source = input as Partial<Iterable<unknown> & AsyncIterable<unknown>>;
+    if (typeof source[Symbol.asyncIterator] === 'function') return source[Symbol.asyncIterator]!();
+    if (typeof source[Symbol.iterator] === 'function') return source[Symbol.iterator]!();
+  }
+  throw new TypeError(`map takes an iterable or async iterable, but got ${show(input)}`);
+}
+
+/** One item under way. */
+class Slot extends Receiver {
+  readonly #mapping: Mapping<unknown>;
+  /** The task's function, the same for all items of the slot. */
+  readonly run: (context: unknown, resource: unknown) => unknown;
+  item: unknown;
+  index = -1;
+  task: Task | undefined;
+
+  constructor(mapping: Mapping<unknown>, fn: ItemFunction) {
+    super();
+    this.#mapping = mapping;
+    this.run = (context, resource) => fn(this.item, context, resource);
+  }
+
+  override attach(task: Task): void {
+    this.task = task;
+  }
+
+  settle(task: Task, state: State, value: unknown): void {
+    this.#mapping.settled(this, task, state, value);
+  }
+
+  override returned(): void {
+    this.#mapping.freed(this, true);
+  }
+}
+
+class Mapping<E> implements TaskMap<E> {
+  readonly #submitter: Submitter<unknown>;
+  readonly #source: Iterator<unknown> | AsyncIterator<unknown>;
+  readonly #fn: ItemFunction;
+  readonly #options: MapOptions;
+  readonly #taskOptions: TaskOptions | undefined;
+  readonly #highWaterMark: number;
+  readonly #slots: Slot[] = [];
+  readonly #free: Slot[] = [];
+  /** Results for the reader: in order of completion, or by index. */
+  readonly #ready: unknown[] = [];
+  #readyHead = 0;
+  readonly #early = new Map<number, unknown>();
+  readonly #readers: Reader[] = [];
+  #nextIndex = 0;
+  #nextOut = 0;
+  /** No more input: it is exhausted, or nobody wants it. */
+  #ended = false;
+  /** An asynchronous source is being asked. */
+  #asking = false;
+  #pullScheduled = false;
+  #failure: { readonly error: unknown } | undefined;
+  /** For pulling on behalf of the reader from elsewhere: tasks run in the context in which map was called. */
+  readonly #origin: AsyncResource | undefined;
+  #closed: Promise<void> | undefined;
+  #resolveClosed: (() => void) | undefined;
+
+  constructor(
+    submitter: Submitter<unknown>,
+    source: Iterator<unknown> | AsyncIterator<unknown>,
+    fn: ItemFunction,
+    options: MapOptions,
+  ) {
+    this.#submitter = submitter;
+    this.#source = source;
+    this.#fn = fn;
+    this.#options = options;
+    const { ordered: _, settled: __, highWaterMark = 16, ...taskOptions } = options;
+    this.#highWaterMark = highWaterMark;
+    const { maxQueueSize, asyncContext } = submitter[schedulerOf].settings;
+    const plain = Object.keys(taskOptions).length === 0 && maxQueueSize === Number.POSITIVE_INFINITY;
+    this.#taskOptions = plain ? undefined : { overflow: 'wait', ...taskOptions };
+    this.#origin = asyncContext ? new AsyncResource('errand.map') : undefined;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<E, undefined>> {
+    if (this.#readyHead < this.#ready.length) {
+      const value = this.#shiftReady() as E;
+      this.#pull();
+      return Promise.resolve({ done: false, value });
+    }
+    const promise = new Promise<IteratorResult<unknown, undefined>>((resolve, reject) => {
+      this.#readers.push({ resolve, reject });
+    });
+    this.#pull();
+    this.#settleReaders();
+    return promise as Promise<IteratorResult<E, undefined>>;
+  }
+
+  async return(): Promise<IteratorResult<E, undefined>> {
+    this.#ready.length = 0;
+    this.#readyHead = 0;
+    this.#early.clear();
+    await this.#close(new CanceledError('the reader has left the loop'));
+    this.#failure = undefined;
+    this.#settleReaders();
+    return { done: true, value: undefined };
+  }
+
+  /** An item's task has ended. */
+  settled(slot: Slot, task: Task, state: State, value: unknown): void {
+    const { index } = slot;
+    // A task ended from outside leaves a living function, which keeps the slot.
+    const alive = task.home !== undefined;
+    if (this.#options.settled === true) {
+      if (slot.refusal === 'stopped') this.#end();
+      const result =
+        state === COMPLETED ? { status: 'fulfilled', value, index } : { status: 'rejected', reason: value, index };
+      this.#give(index, result);
+    } else if (state === COMPLETED) this.#give(index, value);
+    else this.#fail(value);
+    if (!alive) this.freed(slot, state !== COMPLETED);
+  }
+
+  /** No function of the slot's item is alive any more. */
+  freed(slot: Slot, foreign: boolean): void {
+    slot.item = undefined;
+    slot.task = undefined;
+    slot.refusal = undefined;
+    this.#free.push(slot);
+    if (this.#free.length === this.#slots.length) this.#resolveClosed?.();
+    if (!this.#ended && !this.#pullScheduled && this.#readers.length === 0) {
+      // In a turn of its own, when the worker is free to start the next item at once.
+      this.#pullScheduled = true;
+      if (foreign && this.#origin !== undefined)
+        this.#origin.runInAsyncScope(queueMicrotask, undefined, this.#pullLater);
+      else queueMicrotask(this.#pullLater);
+    }
+    this.#settleReaders();
+  }
+
+  readonly #pullLater = (): void => {
+    this.#pullScheduled = false;
+    this.#pull();
+    this.#settleReaders();
+  };
+
+  get #underWay(): number {
+    return this.#slots.length - this.#free.length;
+  }
+
+  #pull(): void {
+    if (this.#ended || this.#asking) return;
+    const { signal } = this.#options;
+    const fired = signal === undefined ? undefined : firedReason(signal);
+    if (fired !== undefined) {
+      this.#end();
+      if (this.#options.settled !== true) this.#fail(fired.reason);
+      return;
+    }
+    const workers = Math.max(1, this.#submitter[schedulerOf].crew.size);
+    while (!this.#ended && !this.#asking) {
+      const underWay = this.#underWay;
+      if (underWay >= workers) return;
+      const waiting = this.#ready.length - this.#readyHead + this.#early.size;
+      if (underWay + waiting >= workers + this.#highWaterMark) return;
+      this.#ask();
+    }
+  }
+
+  /** Takes an item from the source and submits it. */
+  #ask(): void {
+    let answer: IteratorResult<unknown> | Promise<IteratorResult<unknown>>;
+    try {
+      answer = this.#source.next();
+    } catch (error) {
+      this.#sourceFailed(error);
+      return;
+    }
+    if (!(typeof (answer as Promise<unknown>).then === 'function')) {
+      this.#answered(answer as IteratorResult<unknown>);
+      return;
+    }
+    this.#asking = true;
+    (answer as Promise<IteratorResult<unknown>>).then(
+      (result) => {
+        this.#asking = false;
+        if (!this.#ended) this.#answered(result);
+        this.#pull();
+        this.#settleReaders();
+      },
+      (error) => {
+        this.#asking = false;
+        this.#sourceFailed(error);
+      },
+    );
+  }
+
+  #answered(result: IteratorResult<unknown>): void {
+    if (result.done === true) this.#ended = true;
+    else this.#submit(result.value);
+  }
+
+  #submit(item: unknown): void {
+    let slot = this.#free.pop();
+    if (slot === undefined) {
+      slot = new Slot(this as Mapping<unknown>, this.#fn);
+      this.#slots.push(slot);
+    }
+    slot.item = item;
+    slot.index = this.#nextIndex++;
+    this.#submitter[submitTo](slot, slot.run, this.#taskOptions, EACH);
+  }
+
+  /** Hands a result to the reader, or keeps it for one. */
+  #give(index: number, result: unknown): void {
+    if (this.#closed !== undefined && this.#failure === undefined) return; // the reader has left
+    if (this.#options.ordered !== true) this.#giveNow(result);
+    else if (index !== this.#nextOut) this.#early.set(index, result);
+    else {
+      this.#giveNow(result);
+      for (this.#nextOut++; this.#early.has(this.#nextOut); this.#nextOut++) {
+        this.#giveNow(this.#early.get(this.#nextOut));
+        this.#early.delete(this.#nextOut);
+      }
+    }
+  }
+
+  #giveNow(result: unknown): void {
+    const reader = this.#readers.shift();
+    if (reader === undefined) this.#ready.push(result);
+    else reader.resolve({ done: false, value: result });
+  }
+
+  #shiftReady(): unknown {
+    const value = this.#ready[this.#readyHead];
+    this.#ready[this.#readyHead++] = undefined;
+    if (this.#readyHead === this.#ready.length) {
+      this.#ready.length = 0;
+      this.#readyHead = 0;
+    }
+    return value;
+  }
+
+  #sourceFailed(error: unknown): void {
+    // The source is broken: nothing of it is to be closed.
+    this.#ended = true;
+    this.#fail(error);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined || this.#closed !== undefined) return;
+    this.#failure = { error };
+    void this.#close(error).then(() => this.#settleReaders());
+  }
+
+  /** No more input; the source may clean up. */
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    try {
+      const closing = this.#source.return?.() as unknown;
+      if (closing instanceof Promise) closing.catch(() => {});
+    } catch {
+      // What a source throws on being left is nobody's business.
+    }
+  }
+
+  /** Cancels what is under way, and resolves when no function is alive any more. */
+  #close(reason: unknown): Promise<void> {
+    if (this.#closed === undefined) {
+      this.#closed = new Promise((resolve) => {
+        this.#resolveClosed = resolve;
+      });
+      this.#end();
+      const scheduler = this.#submitter[schedulerOf];
+      for (const slot of this.#slots) if (slot.task !== undefined) scheduler.cancelFor(slot.task, reason);
+      if (this.#underWay === 0) this.#resolveClosed!();
+    }
+    return this.#closed;
+  }
+
+  /** Ends the readers, if nothing can come any more. */
+  #settleReaders(): void {
+    if (this.#readers.length === 0 || !this.#ended || this.#asking || this.#underWay > 0) return;
+    const failure = this.#failure;
+    const first = this.#readers.shift()!;
+    if (failure === undefined) first.resolve({ done: true, value: undefined });
+    else {
+      // Thrown once; after that the iteration is over.
+      this.#failure = undefined;
+      first.reject(failure.error);
+    }
+    for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
+  }
+}

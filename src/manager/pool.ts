@@ -1,0 +1,161 @@
+/**
+ * The resources of `runTask`, past the queue: a pool made when first needed, and temporary ones beyond it, each for one
+ * task. Also the temporary resources of children that asked for their own.
+ */
+import { ResourceError } from './errors.ts';
+import { type Resources, URGENT } from './resources.ts';
+import type { Scheduler } from './scheduler.ts';
+import { QUEUED, type Task } from './task.ts';
+import { BUSY, CREATING, GONE, IDLE, Worker, type WorkerHome } from './worker.ts';
+
+export class RunPool implements WorkerHome {
+  readonly workers = new Set<Worker>();
+  readonly idle: Worker[] = [];
+  closing = false;
+  pooled = 0;
+  temporary = 0;
+  readonly #scheduler: Scheduler;
+  readonly #resources: Resources;
+
+  constructor(scheduler: Scheduler, resources: Resources) {
+    this.#scheduler = scheduler;
+    this.#resources = resources;
+  }
+
+  /** An idle worker, or a new one; undefined when all that there may be are busy. */
+  claim(): Worker | undefined {
+    const { resourcePoolSize, maxTemporary } = this.#scheduler.settings;
+    const idle = this.idle.pop();
+    if (idle !== undefined) return idle;
+    if (this.pooled < resourcePoolSize) return this.#make('pooled');
+    if (this.temporary < maxTemporary) return this.#make('temporary');
+    return undefined;
+  }
+
+  /** Whether a claimed worker has its resource. */
+  isReady(worker: Worker): boolean {
+    return worker.phase === IDLE || this.#resources.trivial;
+  }
+
+  /** An idle worker with its resource, for a task that can't wait. */
+  claimReady(): Worker | undefined {
+    const idle = this.idle.pop();
+    if (idle !== undefined || !this.#resources.trivial) return idle;
+    return this.claim();
+  }
+
+  /** A temporary worker, however many there are: for a child without which nothing would move. */
+  claimTemporary(): Worker {
+    return this.#make('temporary');
+  }
+
+  /** Makes a resource ready for a `runTaskSync` to come. */
+  warm(): void {
+    if (this.closing || this.pooled >= this.#scheduler.settings.resourcePoolSize) return;
+    for (const worker of this.workers) if (worker.phase === CREATING) return;
+    const worker = this.#make('pooled');
+    this.#create(worker).then(
+      () => this.release(worker),
+      () => {},
+    );
+  }
+
+  /**
+   * Begins `task` on `worker` once the worker has its resource; the task counts as queued until then. `onDecided` is
+   * called when it is clear whether the resource comes.
+   */
+  run(worker: Worker, task: Task, onDecided?: () => void): void {
+    if (this.isReady(worker)) {
+      onDecided?.();
+      this.#scheduler.startOn(worker, task);
+      return;
+    }
+    const extras = task.rare();
+    extras.leave = () => {
+      extras.leave = undefined;
+      if (worker.phase === CREATING) this.#drop(worker);
+    };
+    this.#scheduler.offQueue.add(task);
+    this.#create(worker).then(
+      () => {
+        onDecided?.();
+        this.#scheduler.offQueue.delete(task);
+        extras.leave = undefined;
+        if (task.state === QUEUED) this.#scheduler.startOn(worker, task);
+        else this.release(worker);
+      },
+      (error) => {
+        onDecided?.();
+        this.#scheduler.offQueue.delete(task);
+        extras.leave = undefined;
+        if (task.state === QUEUED) this.#scheduler.failQueued(task, error);
+      },
+    );
+  }
+
+  release(worker: Worker): void {
+    worker.uses++;
+    const { maxUses } = this.#scheduler.settings;
+    if (worker.kind === 'temporary' || worker.retire !== undefined || worker.uses >= maxUses || this.closing) {
+      this.#drop(worker);
+    } else {
+      worker.phase = IDLE;
+      this.idle.push(worker);
+    }
+  }
+
+  abandoned(worker: Worker): void {
+    this.#drop(worker);
+  }
+
+  /** Destroys what is idle; what is busy goes when it is free. */
+  recycle(): void {
+    for (const worker of [...this.workers]) {
+      if (worker.phase === IDLE) this.#drop(worker);
+      else worker.retire ??= 'recycled';
+    }
+  }
+
+  close(): void {
+    this.closing = true;
+    for (const worker of [...this.workers]) if (worker.phase !== BUSY) this.#drop(worker);
+  }
+
+  #make(kind: 'pooled' | 'temporary'): Worker {
+    const worker = new Worker(this.#scheduler, this, kind);
+    this.workers.add(worker);
+    if (kind === 'pooled') this.pooled++;
+    else this.temporary++;
+    return worker;
+  }
+
+  async #create(worker: Worker): Promise<void> {
+    worker.creation = new AbortController();
+    try {
+      const resource = await this.#resources.create(URGENT, worker.creation.signal);
+      if (worker.phase === GONE) {
+        void this.#resources.destroy(resource);
+        throw new ResourceError('the resource is not wanted any more');
+      }
+      worker.resource = resource;
+      worker.phase = BUSY;
+    } catch (error) {
+      if (worker.phase !== GONE) this.#drop(worker);
+      throw error;
+    } finally {
+      worker.creation = undefined;
+    }
+  }
+
+  #drop(worker: Worker): void {
+    const { phase } = worker;
+    if (phase === IDLE) this.idle.splice(this.idle.indexOf(worker), 1);
+    worker.phase = GONE;
+    this.workers.delete(worker);
+    if (worker.kind === 'pooled') this.pooled--;
+    else this.temporary--;
+    if (phase === CREATING) worker.creation?.abort(new ResourceError('the resource is not wanted any more'));
+    else if (!this.#resources.trivial) void this.#resources.destroy(worker.resource);
+    this.#scheduler.workerGone(worker);
+  }
+}

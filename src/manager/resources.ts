@@ -1,0 +1,173 @@
+/**
+ * Resources are made and destroyed here, each exactly once.
+ *
+ * Creations go through a p-queue: so many at a time, at such a rate, base workers before burst workers. One that
+ * outlives `createTimeoutMs`, or isn't wanted any more, keeps its place until it returns, and what it returns then is
+ * destroyed.
+ */
+import { execute, retry } from 'abort-controller-x';
+import PQueue from 'p-queue';
+import type { Clock } from '../go/clock.ts';
+import { ResourceError } from './errors.ts';
+import type { Settings } from './options.ts';
+
+const BACKOFF_BASE_MS = 100;
+const BACKOFF_MAX_MS = 10_000;
+
+/** Sleeps by the clock, without holding the process; rejects with the signal's reason. */
+export function sleep(signal: AbortSignal, ms: number, clock: Clock): Promise<void> {
+  return execute<void>(signal, (resolve) => {
+    const timer = clock.setTimeout(resolve, ms);
+    return () => clock.clearTimeout(timer);
+  });
+}
+
+/** The urgency of a creation: the higher goes first. */
+export const URGENT = 2;
+export const FOR_BASE = 1;
+export const FOR_BURST = 0;
+
+export interface ResourceEvents {
+  /** A creation has failed; `inRow` counts since the last one that didn't. */
+  onCreateFailed(error: ResourceError, inRow: number): void;
+  /** `onDestroy` threw. */
+  onDestroyFailed(error: unknown): void;
+  /** Nothing is being made or destroyed any more. */
+  onQuiet(): void;
+}
+
+export class Resources {
+  created = 0;
+  destroyed = 0;
+  createFailures = 0;
+  destroyFailures = 0;
+  /** Failures since the last success. */
+  failuresInRow = 0;
+  /** Creations and destructions under way. */
+  pending = 0;
+  readonly #settings: Settings;
+  readonly #events: ResourceEvents;
+  /** Made with the first creation: a manager without resources needs none. */
+  #gate: PQueue | undefined;
+
+  constructor(settings: Settings, events: ResourceEvents) {
+    this.#settings = settings;
+    this.#events = events;
+  }
+
+  /** Whether a resource comes without any creation. */
+  get trivial(): boolean {
+    return this.#settings.onCreate === undefined;
+  }
+
+  /** Makes a resource, trying again with growing, jittered pauses until it works or `signal` fires. */
+  async createEventually(urgency: number, signal: AbortSignal): Promise<unknown> {
+    return retry(
+      signal,
+      async (_, attempt) => {
+        if (attempt > 0) {
+          const pauseMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1));
+          await sleep(signal, pauseMs * (0.5 + Math.random() / 2), this.#settings.clock);
+        }
+        return this.create(urgency, signal);
+      },
+      // The pauses are our own, above: by the manager's clock, and letting the process go.
+      { baseMs: 0 },
+    );
+  }
+
+  /** Makes a resource in one try. Rejects with ResourceError, or with the signal's reason. */
+  create(urgency: number, signal: AbortSignal): Promise<unknown> {
+    this.#gate ??= this.#openGate();
+    const gate = this.#gate;
+    return new Promise<unknown>((resolve, reject) => {
+      const begin = (): Promise<void> => this.#createOne(signal, resolve, reject);
+      gate.add(begin, { priority: urgency, signal }).catch(reject);
+    });
+  }
+
+  /** Resolves when onCreate has returned, whatever has become of the waiter meanwhile. */
+  async #createOne(
+    signal: AbortSignal,
+    resolve: (resource: unknown) => void,
+    reject: (error: unknown) => void,
+  ): Promise<void> {
+    const { createTimeoutMs, clock, onCreate } = this.#settings;
+    this.pending++;
+    const controller = new AbortController();
+    let wanted = true;
+    const giveUp = (error: unknown): void => {
+      if (!wanted) return;
+      wanted = false;
+      controller.abort(error);
+      reject(error);
+    };
+    const fail = (error: ResourceError): void => {
+      if (!wanted) return;
+      this.createFailures++;
+      this.failuresInRow++;
+      giveUp(error);
+      this.#events.onCreateFailed(error, this.failuresInRow);
+    };
+    const onAbort = (): void => giveUp(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const timer =
+      createTimeoutMs === Number.POSITIVE_INFINITY
+        ? undefined
+        : clock.setTimeout(
+            () =>
+              fail(
+                new ResourceError(`the creation of a resource took more than createTimeoutMs (${createTimeoutMs} ms)`),
+              ),
+            createTimeoutMs,
+          );
+    try {
+      const resource = await onCreate!({ signal: controller.signal });
+      this.created++;
+      if (wanted) {
+        wanted = false;
+        this.failuresInRow = 0;
+        resolve(resource);
+      } else void this.destroy(resource);
+    } catch (error) {
+      fail(new ResourceError(`the creation of a resource failed: ${messageOf(error)}`, { cause: error }));
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      clock.clearTimeout(timer);
+      this.#done();
+    }
+  }
+
+  /** Destroys a resource; never throws. */
+  async destroy(resource: unknown): Promise<void> {
+    this.destroyed++;
+    const { onDestroy } = this.#settings;
+    if (onDestroy === undefined) return;
+    this.pending++;
+    try {
+      await onDestroy(resource);
+    } catch (error) {
+      this.destroyFailures++;
+      this.#events.onDestroyFailed(error);
+    } finally {
+      this.#done();
+    }
+  }
+
+  #done(): void {
+    this.pending--;
+    if (this.pending === 0) this.#events.onQuiet();
+  }
+
+  #openGate(): PQueue {
+    const { createConcurrency, createRate } = this.#settings;
+    return new PQueue({
+      concurrency: createConcurrency,
+      ...(createRate && { intervalCap: createRate.limit, interval: createRate.intervalMs, strict: true }),
+    });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

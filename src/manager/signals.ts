@@ -1,0 +1,64 @@
+/**
+ * Tasks under the signals they were given. However many tasks share a signal, it gets one listener, which is gone when
+ * the last of them is.
+ */
+import { CancelScope, type Context, contextOf } from '../go/context.ts';
+import { List, type ListNode } from './list.ts';
+import type { Task } from './task.ts';
+
+/** The reason with which a source that has fired already would end a task; undefined if it hasn't. */
+export function firedReason(source: AbortSignal | Context): { reason: unknown } | undefined {
+  if (source instanceof AbortSignal) return source.aborted ? { reason: source.reason } : undefined;
+  return source.err === undefined ? undefined : { reason: source.cause };
+}
+
+export class Signals {
+  readonly #groups = new Map<AbortSignal | Context, List<Task>>();
+  readonly #end: (task: Task, reason: unknown) => void;
+
+  /** @param end ends one task for the reason its signal gave. */
+  constructor(end: (task: Task, reason: unknown) => void) {
+    this.#end = end;
+  }
+
+  /** Puts a task under a signal that hasn't fired yet. */
+  watch(source: AbortSignal | Context, task: Task): ListNode<Task> {
+    let group = this.#groups.get(source);
+    if (group === undefined) {
+      group = new SignalGroup(source, this.#groups, this.#end);
+      this.#groups.set(source, group);
+    }
+    return group.push(task);
+  }
+}
+
+class SignalGroup extends List<Task> {
+  readonly #source: AbortSignal | Context;
+  readonly #groups: Map<AbortSignal | Context, List<Task>>;
+  readonly #scope: CancelScope;
+
+  constructor(
+    source: AbortSignal | Context,
+    groups: Map<AbortSignal | Context, List<Task>>,
+    end: (task: Task, reason: unknown) => void,
+  ) {
+    super();
+    this.#source = source;
+    this.#groups = groups;
+    this.#scope = new CancelScope(contextOf(source));
+    this.#scope.subscribe((_, cause) => {
+      // Ending a task takes it off the list.
+      for (let node = this.first; node !== undefined; node = this.first) {
+        end(node.value, cause);
+        if (node.list === this) this.remove(node);
+      }
+    });
+  }
+
+  override remove(node: ListNode<Task>): void {
+    super.remove(node);
+    if (this.size > 0) return;
+    this.#groups.delete(this.#source);
+    this.#scope.release();
+  }
+}

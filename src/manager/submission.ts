@@ -1,0 +1,394 @@
+/**
+ * The one submit path: every way to submit ends here, in a task that starts, is queued, waits for room, or is refused.
+ */
+
+import { isContext } from '../go/context.ts';
+import type { RejectionReason } from '../metrics/index.ts';
+import type { TaskContext } from './context.ts';
+import { Deadline } from './deadlines.ts';
+import { QueueFullError, ResourceError } from './errors.ts';
+import { STAMP_STEP_MS } from './id.ts';
+import { checkFunction, checkTaskOptions, show } from './options.ts';
+import type { Scheduler } from './scheduler.ts';
+import { firedReason } from './signals.ts';
+import type { Preset } from './submitter.ts';
+import {
+  COMPLETED,
+  type Extras,
+  FAILED,
+  gatePlain,
+  gateReceived,
+  pendingPromise,
+  QUEUED,
+  REJECTED,
+  Receiver,
+  Rejection,
+  resolveOf,
+  type State,
+  Task,
+} from './task.ts';
+import type { ChildOptions, TaskOptions } from './types.ts';
+import type { Worker } from './worker.ts';
+import { IDLE } from './worker.ts';
+
+/** Why a submission is refused. */
+interface Refusal {
+  readonly kind: RejectionReason;
+  readonly error: unknown;
+}
+
+export class Submission {
+  readonly #scheduler: Scheduler;
+  #lastStamp = 0;
+
+  constructor(scheduler: Scheduler) {
+    this.#scheduler = scheduler;
+  }
+
+  /** Submits for a promise. */
+  plain<E>(fn: unknown, options: TaskOptions | undefined, preset: Preset, parent: TaskContext | undefined): Promise<E> {
+    const scheduler = this.#scheduler;
+    const { asyncContext, queueTimeoutMs } = scheduler.settings;
+    const task = new Task(fn, this.stamp());
+    let priority = preset.priority ?? 0;
+    // The plainest of submissions has nothing to check but its function.
+    const bare = options === undefined && parent === undefined && !preset.once && !preset.run;
+    const refusal =
+      bare && queueTimeoutMs === undefined && typeof fn === 'function' && !scheduler.ending
+        ? undefined
+        : this.#check(task, options, preset, parent);
+    if (refusal !== undefined) return this.#reject(refusal);
+    if (preset.run) return this.#runPlain(task);
+    if (task.extras !== undefined) priority = task.extras.priority;
+    if (scheduler.couldStart && this.#uncapped(task)) {
+      const promise = pendingPromise<E>();
+      task.sink = resolveOf();
+      scheduler.startNow(task, priority);
+      return promise;
+    }
+    const verdict = parent === undefined ? scheduler.admission.judge(task, priority, false) : 'enter';
+    if (verdict instanceof QueueFullError) {
+      if (task.extras !== undefined) this.#undo(task.extras);
+      return this.#reject({ kind: 'full', error: verdict });
+    }
+    let promise: Promise<E>;
+    if (asyncContext) promise = gatePlain<E>(task);
+    else {
+      promise = pendingPromise<E>();
+      task.sink = resolveOf();
+    }
+    if (verdict === 'enter') this.#enter(task, priority);
+    else this.#wait(task, priority);
+    return promise;
+  }
+
+  /** Submits for a receiver, who is told of a refusal as well; false if it was one. */
+  to(
+    receiver: Receiver,
+    fn: unknown,
+    options: TaskOptions | undefined,
+    preset: Preset,
+    parent: TaskContext | undefined,
+  ): boolean {
+    const scheduler = this.#scheduler;
+    const task = new Task(fn, this.stamp());
+    task.sink = receiver;
+    receiver.attach(task);
+    const refusal = this.#check(task, options, preset, parent);
+    if (refusal !== undefined) return this.#tell(task, receiver, refusal);
+    if (preset.run) return this.#runFor(task, receiver);
+    const priority = task.extras === undefined ? (preset.priority ?? 0) : task.extras.priority;
+    if (scheduler.couldStart && this.#uncapped(task)) {
+      scheduler.startNow(task, priority);
+      return true;
+    }
+    const verdict = parent === undefined ? scheduler.admission.judge(task, priority, preset.attempt) : 'enter';
+    if (verdict instanceof QueueFullError) return this.#tell(task, receiver, { kind: 'full', error: verdict });
+    if (scheduler.settings.asyncContext) gateReceived(receiver);
+    if (verdict === 'enter') this.#enter(task, priority);
+    else this.#wait(task, priority);
+    return true;
+  }
+
+  /** Runs a synchronous function now, on a resource that is ready. */
+  runSync<T>(fn: unknown): T {
+    const scheduler = this.#scheduler;
+    const task = new Task(fn, this.stamp());
+    const refusal = this.#check(task, undefined, SYNC, undefined);
+    if (refusal !== undefined) {
+      scheduler.refused(refusal.kind);
+      throw refusal.error;
+    }
+    const worker = scheduler.pool.claimReady();
+    if (worker === undefined) {
+      scheduler.pool.warm();
+      scheduler.refused('resource');
+      throw new ResourceError(
+        'runTaskSync found no pooled resource ready; one is being made. Or use runTask, which waits',
+      );
+    }
+    const receiver = new SyncReceiver();
+    task.sink = receiver;
+    scheduler.arrive(task);
+    scheduler.startOn(worker, task, true);
+    if (receiver.state === undefined) {
+      const error = new TypeError(
+        'runTaskSync takes a synchronous function, but this one returned a promise: use runTask',
+      );
+      scheduler.end(task, FAILED, error);
+      throw error;
+    }
+    if (receiver.state !== COMPLETED) throw receiver.outcome;
+    return receiver.outcome as T;
+  }
+
+  /** Submits for one certain worker of the crew, past the queue. */
+  pinned(receiver: Receiver, fn: unknown, worker: Worker): void {
+    const scheduler = this.#scheduler;
+    const task = new Task(fn, this.stamp());
+    task.sink = receiver;
+    receiver.attach(task);
+    scheduler.arrive(task);
+    if (worker.phase === IDLE && !scheduler.held) {
+      scheduler.crew.takeThis(worker);
+      scheduler.startOn(worker, task, true);
+      return;
+    }
+    if (scheduler.settings.asyncContext) gateReceived(receiver);
+    this.#await(task);
+    worker.pinned ??= [];
+    const { pinned } = worker;
+    pinned.push(task);
+    task.rare().leave = () => pinned.splice(pinned.indexOf(task), 1);
+  }
+
+  /** A task of `runTask` whose run failed gets another one. */
+  runAgain(task: Task, error: unknown): void {
+    const scheduler = this.#scheduler;
+    scheduler.offQueue.add(task);
+    // The worker that failed is given back first: it may be the only one.
+    queueMicrotask(() => {
+      if (task.state !== QUEUED) return;
+      const worker = scheduler.pool.claim();
+      if (worker === undefined) {
+        scheduler.failQueued(task, new ResourceError('no resource is left for another attempt', { cause: error }));
+        return;
+      }
+      scheduler.offQueue.delete(task);
+      scheduler.pool.run(worker, task);
+    });
+  }
+
+  /** Unique, so that it is the task's place in the order, and its id. */
+  stamp(): number {
+    const now = this.#scheduler.now();
+    const least = this.#lastStamp + STAMP_STEP_MS;
+    this.#lastStamp = now >= least ? now : least;
+    return this.#lastStamp;
+  }
+
+  /** A submission that waits for room is refused after all. */
+  unwait(task: Task, error: unknown, kind: RejectionReason): void {
+    const extras = task.extras!;
+    this.#scheduler.admission.waiting.remove(task);
+    extras.waiting = false;
+    extras.signalNode?.remove();
+    if (extras.deadline !== undefined) this.#scheduler.deadlines.lift(extras.deadline);
+    if (extras.id !== undefined) this.#scheduler.named.delete(extras.id);
+    task.state = REJECTED;
+    this.#scheduler.refused(kind);
+    const { sink } = task;
+    if (typeof sink === 'function') sink(new Rejection(error));
+    else if (sink !== undefined) {
+      sink.refusal = kind;
+      sink.settle(task, REJECTED, error);
+    }
+  }
+
+  /** Everything that can be wrong with a submission, and everything rare about it. */
+  #check(
+    task: Task,
+    options: TaskOptions | undefined,
+    preset: Preset,
+    parent: TaskContext | undefined,
+  ): Refusal | undefined {
+    const scheduler = this.#scheduler;
+    try {
+      if (typeof task.fn !== 'function') checkFunction('the task', task.fn);
+      if (options !== undefined) {
+        checkTaskOptions(options, preset);
+        if (options.id !== undefined && scheduler.named.has(options.id)) {
+          throw new RangeError(
+            `id ${show(options.id)} belongs to a task that hasn't ended yet: ids are unique among the living`,
+          );
+        }
+      }
+    } catch (error) {
+      return { kind: 'invalid', error };
+    }
+    if (scheduler.ending && (parent === undefined || scheduler.state !== 'stopping')) {
+      return { kind: 'stopped', error: scheduler.shutdownError };
+    }
+    const signal = options?.signal;
+    const fired = signal === undefined ? undefined : firedReason(signal);
+    if (fired !== undefined) return { kind: 'canceled', error: fired.reason };
+    const { queueTimeoutMs } = scheduler.settings;
+    if (options !== undefined || parent !== undefined || preset.once || preset.run || queueTimeoutMs !== undefined) {
+      this.#fillExtras(task, options ?? {}, preset, parent);
+    }
+    return undefined;
+  }
+
+  #fillExtras(task: Task, options: ChildOptions, preset: Preset, parent: TaskContext | undefined): void {
+    const scheduler = this.#scheduler;
+    const { signal } = options;
+    const extras = task.rare();
+    extras.priority = options.priority ?? preset.priority ?? parent?.priority ?? 0;
+    extras.timeoutMs = options.timeoutMs;
+    extras.retry = options.retry;
+    extras.once = options.once === true || preset.once;
+    extras.past = preset.run;
+    extras.key = options.key ?? parent?.task.extras?.key;
+    extras.overflow = options.overflow;
+    extras.id = options.id;
+    if (extras.id !== undefined) scheduler.named.set(extras.id, task);
+    if (parent !== undefined) {
+      extras.parent = parent;
+      extras.takesRoom = false;
+      extras.ownResource = options.ownResource === true;
+    }
+    if (signal !== undefined) {
+      if (isContext(signal)) extras.context = signal;
+      extras.signalNode = scheduler.signals.watch(signal, task);
+    }
+    const queueTimeoutMs = options.queueTimeoutMs ?? scheduler.settings.queueTimeoutMs;
+    if (queueTimeoutMs !== undefined && queueTimeoutMs !== Number.POSITIVE_INFINITY && !preset.run) {
+      extras.queueTimeoutMs = queueTimeoutMs;
+    }
+  }
+
+  /** A task that can't start at once is bounded in its wait. */
+  #bound(task: Task): void {
+    const { extras } = task;
+    if (extras?.queueTimeoutMs === undefined) return;
+    extras.deadline = new Deadline(task, this.#scheduler.onQueueTimeout);
+    this.#scheduler.deadlines.set(extras.deadline, extras.queueTimeoutMs, task.queuedAt);
+  }
+
+  #enter(task: Task, priority: number): void {
+    this.#bound(task);
+    this.#scheduler.enter(task, priority);
+  }
+
+  #wait(task: Task, priority: number): void {
+    const extras = task.rare();
+    extras.priority = priority;
+    extras.waiting = true;
+    this.#bound(task);
+    this.#scheduler.admission.waiting.push(task, priority);
+  }
+
+  /** Counts a task as queued that isn't in the queue. */
+  #await(task: Task): void {
+    task.state = QUEUED;
+    this.#scheduler.queued++;
+    this.#scheduler.offQueue.add(task);
+  }
+
+  /** Whether no cap on its key could hold it back. */
+  #uncapped(task: Task): boolean {
+    const extras = task.extras;
+    return (
+      extras === undefined ||
+      extras.key === undefined ||
+      extras.parent !== undefined ||
+      this.#scheduler.settings.concurrencyPerKey === undefined
+    );
+  }
+
+  #runPlain<E>(task: Task): Promise<E> {
+    const scheduler = this.#scheduler;
+    const worker = scheduler.pool.claim();
+    if (worker === undefined) {
+      this.#undo(task.extras!);
+      return this.#reject(this.#noResource());
+    }
+    if (scheduler.pool.isReady(worker)) {
+      const promise = pendingPromise<E>();
+      task.sink = resolveOf();
+      scheduler.arrive(task);
+      scheduler.startOn(worker, task, true);
+      return promise;
+    }
+    let promise: Promise<E>;
+    if (scheduler.settings.asyncContext) promise = gatePlain<E>(task);
+    else {
+      promise = pendingPromise<E>();
+      task.sink = resolveOf();
+    }
+    scheduler.arrive(task);
+    this.#await(task);
+    scheduler.pool.run(worker, task);
+    return promise;
+  }
+
+  #runFor(task: Task, receiver: Receiver): boolean {
+    const scheduler = this.#scheduler;
+    const worker = scheduler.pool.claim();
+    if (worker === undefined) {
+      this.#undo(task.extras!);
+      return this.#tell(task, receiver, this.#noResource());
+    }
+    scheduler.arrive(task);
+    if (scheduler.pool.isReady(worker)) {
+      receiver.placed();
+      scheduler.startOn(worker, task, true);
+      return true;
+    }
+    if (scheduler.settings.asyncContext) gateReceived(receiver);
+    this.#await(task);
+    receiver.placed();
+    scheduler.pool.run(worker, task);
+    return true;
+  }
+
+  #noResource(): Refusal {
+    const { resourcePoolSize, maxTemporary } = this.#scheduler.settings;
+    const error = new ResourceError(
+      `runTask has all its resources in use: ${resourcePoolSize} pooled and ${maxTemporary} temporary. Use queueTask, or raise resourcePoolSize or maxTemporary`,
+    );
+    return { kind: 'resource', error };
+  }
+
+  /** Takes back what `#fillExtras` has tied to a task that is refused after all. */
+  #undo(extras: Extras): void {
+    extras.signalNode?.remove();
+    if (extras.id !== undefined) this.#scheduler.named.delete(extras.id);
+  }
+
+  #reject(refusal: Refusal): Promise<never> {
+    this.#scheduler.refused(refusal.kind);
+    return Promise.reject(refusal.error);
+  }
+
+  #tell(task: Task, receiver: Receiver, refusal: Refusal): false {
+    if (task.extras !== undefined) this.#undo(task.extras);
+    task.state = REJECTED;
+    this.#scheduler.refused(refusal.kind);
+    receiver.refusal = refusal.kind;
+    receiver.settle(task, REJECTED, refusal.error);
+    return false;
+  }
+}
+
+const SYNC: Preset = { priority: undefined, once: true, run: true, attempt: false };
+
+class SyncReceiver extends Receiver {
+  state: State | undefined;
+  outcome: unknown;
+
+  settle(_task: Task, state: State, value: unknown): void {
+    this.state = state;
+    this.outcome = value;
+  }
+}
