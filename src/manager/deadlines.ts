@@ -6,6 +6,12 @@
  */
 import type { Clock, ClockTimer } from '../go/clock.ts';
 
+/**
+ * An empty list keeps its timer, for stopping and starting one with every task costs more; but of durations that are all
+ * different, each would keep one for its full time. Beyond so many lists the empty ones go.
+ */
+const MANY_LISTS = 64;
+
 /** One deadline, reused by its owner. `fire` is called when it passes; by then it isn't set any more. */
 export class Deadline<O> {
   due = 0;
@@ -71,6 +77,7 @@ export class Deadlines {
     deadline.list = undefined;
     deadline.previous = undefined;
     deadline.next = undefined;
+    if (list.first === undefined && this.#lists.size > MANY_LISTS) this.#drop(list);
   }
 
   /** Lifts all and clears every timer. */
@@ -81,6 +88,13 @@ export class Deadlines {
     }
     this.#lists.clear();
     this.#recent = undefined;
+  }
+
+  #drop(list: DeadlineList): void {
+    this.#clock.clearTimeout(list.timer);
+    list.timer = undefined;
+    this.#lists.delete(list.durationMs);
+    if (this.#recent === list) this.#recent = undefined;
   }
 
   #arm(list: DeadlineList, ms: number): void {
@@ -97,9 +111,6 @@ export class Deadlines {
     if (this.#lists.get(list.durationMs) !== list) return; // closed from within
     if (list.first !== undefined) {
       if (list.timer === undefined) this.#arm(list, list.first.due - now);
-    } else if (list.timer === undefined) {
-      this.#lists.delete(list.durationMs);
-      if (this.#recent === list) this.#recent = undefined;
-    }
+    } else if (list.timer === undefined) this.#drop(list);
   }
 }
