@@ -162,6 +162,8 @@ export class TaskQueue {
     const lane = task.home as Lane;
     this.#unlink(lane, task);
     this.#rerank(lane.level);
+    // The lane may have had the place that its key has free, and be gone: then another is to have it.
+    if (lane.use !== undefined) this.#unpark(lane.use);
     task.home = undefined;
   }
 
