@@ -3,6 +3,7 @@ import type { RetryPolicy } from './types.ts';
 
 const BASE_MS = 100;
 const MAX_MS = 30_000;
+const MAX_DOUBLINGS = 64;
 
 /** Who hears of a throw in a user's `retryIf` or `backoff`. */
 export interface Reporter {
@@ -36,7 +37,7 @@ export function pauseBefore(
       reporter.report(thrown, 'backoff threw');
       pauseMs = baseMs;
     }
-    if (!(pauseMs >= 0)) {
+    if (typeof pauseMs !== 'number' || !(pauseMs >= 0)) {
       reporter.report(
         new RangeError(`backoff must return ms of at least 0, but returned ${pauseMs}`),
         'backoff is wrong',
@@ -45,7 +46,8 @@ export function pauseBefore(
     }
   } else if (backoff === 'constant') pauseMs = baseMs;
   else if (backoff === 'linear') pauseMs = baseMs * attempt;
-  else pauseMs = baseMs * 2 ** (attempt - 1);
+  // So many doublings and no more: 2 ** 1024 is Infinity, and that times 0 is no time at all.
+  else pauseMs = baseMs * 2 ** Math.min(attempt - 1, MAX_DOUBLINGS);
   pauseMs = Math.min(pauseMs, maxMs);
   if (jitter === 'full') return pauseMs * random();
   if (jitter === 'equal') return (pauseMs * (1 + random())) / 2;
