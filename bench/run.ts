@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: measures every suite, or those whose names contain one of the arguments, and prints what they say.
- * Budgets are only shown: a run fails when a suite crashes, never because it is slow. docs/benchmarks.md has more.
+ * Budgets are only shown: a run fails when a suite crashes (the others go on), never because it is slow. More of it in
+ * docs/benchmarks.md.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -55,7 +56,14 @@ if (flags.markdown) document();
 
 async function measureAll(): Promise<Results> {
   const suites: SuiteResult[] = [];
-  for (const name of names) suites.push(await measureSuite(name));
+  for (const name of names) {
+    try {
+      suites.push(await measureSuite(name));
+    } catch (error) {
+      console.error(error);
+      process.exitCode = 1;
+    }
+  }
   return { node: process.versions.node, processes, suites };
 }
 
@@ -80,7 +88,7 @@ function progress(text: string, lasting = false): void {
 
 /** A full run is kept under the Node version's name; what is partial, only where it is asked for. */
 function keep(results: Results): void {
-  const full = !smoke && names.length === SUITES.length;
+  const full = !smoke && results.suites.length === SUITES.length;
   if (flags.json !== undefined) writeResults(flags.json, results);
   else if (full) {
     mkdirSync(RESULTS, { recursive: true });

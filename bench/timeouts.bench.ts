@@ -5,7 +5,6 @@ import { floor } from './lib/peers.ts';
 import { added, type Suite } from './lib/suite.ts';
 
 const TASKS = 200_000;
-const DURATIONS = 5_000;
 
 export const suite: Suite = {
   name: 'timeouts',
@@ -14,10 +13,7 @@ export const suite: Suite = {
   // A difference of two costs is small beside both, so it takes more rounds to see it.
   rounds: 13,
   warmup: 3,
-  figures: [
-    added('timeoutMs adds / the floor', 'timeoutMs', 'plain', [0.2, 0.2]),
-    added('timeoutMs, 5,000 durations, adds / the floor', '5,000 durations', 'plain'),
-  ],
+  figures: [added('timeoutMs adds / the floor', 'timeoutMs', 'plain', [0.2, 0.2])],
   async setUp({ size }) {
     const tasks = size(TASKS);
     const { managers, tearDown } = await createManagers();
@@ -25,12 +21,6 @@ export const suite: Suite = {
       ...managers.flatMap(([mode, manager]) => [
         batch('plain', tasks, (task) => manager.queueTask(task), mode),
         batch('timeoutMs', tasks, (task) => manager.queueTask(task, { timeoutMs: 60_000 }), mode),
-        batch(
-          '5,000 durations',
-          tasks,
-          (task, i) => manager.queueTask(task, { timeoutMs: 60_000 + (i % DURATIONS) }),
-          mode,
-        ),
       ]),
       batch('floor', tasks, floor),
     ];
