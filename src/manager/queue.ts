@@ -116,7 +116,7 @@ export class TaskQueue {
 
   /** The task that would be taken next. */
   peek(): Task | undefined {
-    return this.#settleTop()?.turn!.head();
+    return this.#settleTop()?.turn?.head();
   }
 
   /** At the end of its lane. */
