@@ -1,0 +1,200 @@
+/** Every program in examples/ runs, says what it should, and ends by itself. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import type { ManagerStats } from 'errand';
+import { ROOT, start } from './programs.ts';
+
+/** What each example prints, and its exit code where that isn't 0. */
+const EXAMPLES: Readonly<Record<string, { readonly says: readonly string[]; readonly code?: number }>> = {
+  'back-pressure': {
+    says: [
+      'reject: 7 served, 13 refused',
+      'retry: 20 served, 13 or more refusals on the way',
+      'wait: 20 served, never more than 5 in the queue',
+      'drop-oldest: 7 served, the last order 20',
+    ],
+  },
+  'batch-job': {
+    says: [
+      '196 imported, 4 refused',
+      '- record 100 has no name',
+      '- record 150 has no name',
+      '- record 200 has no name',
+      '- record 50 has no name',
+    ],
+    code: 1,
+  },
+  callbacks: {
+    says: [
+      'the answer is 42',
+      'a callback threw: my mistake',
+      'failed: the task ran longer than its timeoutMs (20 ms)',
+    ],
+  },
+  'context-aware': {
+    says: [
+      'downloading',
+      'AbortError: the task was canceled: the user has left',
+      'temporary file removed',
+      'stopped counting',
+      'request 7: fetch',
+      'request 7: resize',
+      'request 7: upload',
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+      'the request ended with TimeoutError',
+    ],
+  },
+  fairness: {
+    says: [
+      'big 1, small 1, big 2, small 2, big 3, big 4, big 5',
+      "4 workers, but never more than 2 of one tenant's tasks at a time",
+      '3 tasks of the leaver',
+      '3 canceled',
+    ],
+  },
+  map: { says: ['1 4 9 16 25 36 49 64', 'no 3', '0 still busy', 'failed: 1 3', 'sum: 14'] },
+  metrics: {
+    says: [
+      '2 running, 9 queued of at most 100',
+      'a task failed at attempt 1: no luck',
+      '10 completed, 91 % of all',
+      'most had to wait',
+      '{ failed: 1 }',
+      'errand_tasks_completed_total{app="example"} 10',
+    ],
+  },
+  nested: { says: ['5050', 'the child ended, canceled', 'the parent is canceled'] },
+  priorities: {
+    says: [
+      'a report, a payment, an order, another order, a newsletter',
+      'an order at once, the newsletter, an order much later',
+    ],
+  },
+  'queue-with-context': {
+    says: [
+      '<h1>/fast</h1>',
+      '/slow: TimeoutError',
+      '/fast, too late: TimeoutError',
+      '/fast, after the end: AbortError',
+    ],
+  },
+  'quick-start': {
+    says: [
+      [1, 2, 3, 4, 5, 6, 7, 8].map((id) => `rows of user ${id}`).join(', '),
+      'after the stop: 0 completed, 0 failed',
+    ],
+  },
+  resources: {
+    says: [
+      '2 connections',
+      'a connection was replaced: unhealthy',
+      'rows of orders at attempt 2',
+      'a connection was replaced: unhealthy',
+      'once: ConnectionLostError',
+      'a connection was replaced: retired',
+      '2 warmed up',
+      'rows of health',
+      '0 connections',
+    ],
+  },
+  retries: {
+    says: ['done at attempt 3', 'no such page, after 1 attempt', 'TimeoutError, after 1 attempt', '2 retries'],
+  },
+  shutdown: {
+    says: [
+      'a late task: the task manager is stopping: it takes no new tasks',
+      'took its time',
+      'saved its work',
+      'canceled by the stop',
+      'was still in the queue',
+      '{ completed: 3, failed: 0, canceled: 1, abandoned: 0 }',
+    ],
+  },
+  streaming: {
+    says: [
+      'rows of page 1',
+      'rows of page 2',
+      'rows of page 3',
+      'cursor closed',
+      'hardly any page was made in vain',
+      '0 busy workers',
+    ],
+  },
+  timeouts: {
+    says: [
+      'true the task ran longer than its timeoutMs (10 ms)',
+      'the task waited longer than its queueTimeoutMs (10 ms)',
+      'timed out; 1 worker is stuck',
+      'next; the function has returned',
+      'task ... was abandoned: its function has not returned after its end',
+      'next; 1 function has been abandoned',
+    ],
+  },
+};
+
+/** Those that run until they are told to end have tests of their own. */
+const OTHERS = ['tour', 'web-server'];
+
+test('every example is tested', () => {
+  const files = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.ts'));
+  assert.deepEqual(files.sort(), [...Object.keys(EXAMPLES), ...OTHERS].map((name) => `${name}.ts`).sort());
+});
+
+describe('example', { concurrency: 2 }, () => {
+  for (const [name, { says, code = 0 }] of Object.entries(EXAMPLES)) {
+    test(name, async (t) => {
+      const program = start(t, `examples/${name}.ts`);
+      const ended = await program.ended;
+      assert.deepEqual(program.stdout.trimEnd().split('\n'), says, program.stderr);
+      assert.equal(program.stderr, '');
+      assert.equal(ended, code);
+    });
+  }
+
+  describe('web-server', () => {
+    test('answers, refuses what would wait too long, cancels what nobody waits for, and ends after its last answer', async (t) => {
+      const program = start(t, 'examples/web-server.ts', { args: ['0'] });
+      const [, url] = await program.until(/listening on (\S+)/);
+      const stats = async (): Promise<ManagerStats> => (await (await fetch(`${url}/health`)).json()) as ManagerStats;
+      const untilStats = async (field: keyof ManagerStats, value: number): Promise<void> => {
+        while ((await stats())[field] !== value);
+      };
+
+      const answer = await fetch(`${url}/users`);
+      assert.equal(answer.status, 200);
+      assert.equal(await answer.text(), 'rows of /users\n');
+
+      // Two workers and four places, so of ten at once four are refused.
+      const leaving = new AbortController();
+      const waiting = Array.from({ length: 6 }, () => fetch(`${url}/slow?ms=60000`, { signal: leaving.signal }));
+      const left = Promise.allSettled(waiting);
+      await untilStats('queuedTasks', 4);
+      const refused = await fetch(`${url}/more`);
+      assert.equal(refused.status, 503);
+      assert.equal(refused.headers.get('retry-after'), '1');
+      leaving.abort();
+      await left;
+      await untilStats('busyWorkers', 0);
+      assert.equal((await stats()).queuedTasks, 0);
+
+      const last = fetch(`${url}/last?ms=300`);
+      await untilStats('runningTasks', 1);
+      program.child.kill('SIGTERM');
+      await program.until(/stopping/);
+      // Refused by the server, or on a connection that was open already, by the manager.
+      const late = await fetch(`${url}/late`).then(
+        ({ status }) => status,
+        () => 'no connection',
+      );
+      assert.ok(late === 503 || late === 'no connection', String(late));
+      assert.equal(await (await last).text(), 'rows of /last\n');
+      assert.equal(await program.ended, 0);
+      assert.match(program.stdout, /stopped: 1 completed, 0 canceled\n$/);
+      assert.equal(program.stderr, '');
+    });
+  });
+});
