@@ -1,6 +1,6 @@
 /** Users' callbacks, many in one turn of the event loop, and never in the turn of a worker. */
 export class Callbacks {
-  #pending: (() => void)[] = [];
+  #pending: (() => unknown)[] = [];
   readonly #onError: (error: unknown) => void;
   /** Called when all pending ones have run. */
   onFlushed: (() => void) | undefined = undefined;
@@ -13,7 +13,7 @@ export class Callbacks {
     return this.#pending.length;
   }
 
-  push(callback: () => void): void {
+  push(callback: () => unknown): void {
     this.#pending.push(callback);
     if (this.#pending.length === 1) setImmediate(this.#flush);
   }
@@ -23,7 +23,9 @@ export class Callbacks {
     this.#pending = [];
     for (const callback of callbacks) {
       try {
-        callback();
+        const result = callback();
+        // An async one rejects instead of throwing.
+        if (result instanceof Promise) result.catch(this.#onError);
       } catch (error) {
         this.#onError(error);
       }

@@ -6,7 +6,7 @@ import { CancelScope, type Context, scopeOf } from '../go/context.ts';
 import { CanceledError } from '../go/errors.ts';
 import { show } from './options.ts';
 import { type Preset, Submitter, schedulerOf, submitPlain, submitTo } from './submitter.ts';
-import { type Extras, REJECTED, type Receiver, RUNNING, type Task } from './task.ts';
+import { type Extras, type Receiver, RUNNING, type Task } from './task.ts';
 import type { ChildOptions, TaskOptions } from './types.ts';
 import type { Worker } from './worker.ts';
 
@@ -135,17 +135,17 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   /** @internal */
   [submitPlain]<E>(fn: unknown, options: TaskOptions | undefined, preset: Preset): Promise<E> {
     const refusal = this.#refusal();
-    if (refusal !== undefined) return Promise.reject(refusal);
+    if (refusal !== undefined) {
+      this.#worker.scheduler.refused('canceled');
+      return Promise.reject(refusal);
+    }
     return this.#worker.scheduler.submission.plain(fn, options, preset, this as TaskContext);
   }
 
   /** @internal */
   [submitTo](receiver: Receiver, fn: unknown, options: TaskOptions | undefined, preset: Preset): boolean {
     const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      receiver.settle(this.#task, REJECTED, refusal);
-      return false;
-    }
+    if (refusal !== undefined) return this.#worker.scheduler.submission.refuse(receiver, fn, refusal);
     return this.#worker.scheduler.submission.to(receiver, fn, options, preset, this as TaskContext);
   }
 
@@ -194,7 +194,6 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   #refusal(): unknown {
     const worker = this.#worker;
     if (worker.context === this && this.#task.state === RUNNING) return undefined;
-    worker.scheduler.refused('canceled');
     return this.cause ?? new CanceledError('the parent task has settled: submit to the manager instead');
   }
 }

@@ -1,5 +1,6 @@
 /** The errors a TaskManager settles tasks with, beside CanceledError and DeadlineExceededError of `errand/go`. */
 import { CanceledError, ErrandError } from '../go/errors.ts';
+import { show } from './options.ts';
 
 /** The manager is stopping, stopped or killed. `cause` is the reason given to `kill()`, or the parent signal's. */
 export class ShutdownError extends ErrandError {
@@ -34,6 +35,20 @@ export class ThreadCrashError extends ErrandError {
   constructor(message = 'the thread ended', options?: ErrorOptions) {
     super('ERR_THREAD_CRASH', message, options);
   }
+}
+
+/** What a message says of the reason that somebody gave. */
+export function messageOf(reason: unknown): string {
+  if (reason instanceof Error) return reason.message;
+  return typeof reason === 'string' ? reason : show(reason);
+}
+
+/** The error for a task that was canceled for `reason`: that itself if it is one already. */
+export function canceledBecause(reason: unknown): CanceledError {
+  if (reason instanceof CanceledError) return reason;
+  return reason === undefined
+    ? new CanceledError('the task was canceled')
+    : new CanceledError(`the task was canceled: ${messageOf(reason)}`, { cause: reason });
 }
 
 /** Inside only: the worker a task was meant for is no more. */

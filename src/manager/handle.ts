@@ -29,8 +29,8 @@ export interface TaskHandle<E> extends PromiseLike<E>, AsyncIterable<PromiseSett
   /** Resolves when the task has its place in the queue; rejects if it is refused. */
   readonly admitted: Promise<void>;
   /**
-   * Cancels the task, waiting, queued or running: `result` rejects with a CanceledError whose `cause` is `reason`, or
-   * with `reason` itself if that is an Error. False if it had ended already.
+   * Cancels the task, waiting, queued or running: `result` rejects with a CanceledError whose `cause` is `reason` (or
+   * with `reason` itself if it is a CanceledError). False if it had ended already.
    */
   cancel(reason?: unknown): boolean;
   /**
@@ -120,7 +120,7 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#scheduler.cancel(this.#task!, reason);
+    return this.#scheduler.cancel([this.#task!], reason) > 0;
   }
 
   setPriority(priority: number): boolean {

@@ -225,7 +225,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   clear(reason?: unknown): number {
     const { queue, offQueue, admission } = this.#scheduler;
     const queued = [...admission.waiting, ...queue, ...offQueue].filter((task) => task.extras?.past !== true);
-    return this.#cancelAll(queued, reason);
+    return this.#scheduler.cancel(queued, reason);
   }
 
   /**
@@ -234,7 +234,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
    * @example manager.cancel({ key: 'tenant-7' }, 'the tenant has left');
    */
   cancel(filter: TaskFilter, reason?: unknown): number {
-    return this.#cancelAll([...this.#living()].filter(this.#matching(filter)), reason);
+    return this.#scheduler.cancel([...this.#living()].filter(this.#matching(filter)), reason);
   }
 
   /** Snapshots of the living tasks that match: those that wait, then those that are queued, then those that run. */
@@ -406,11 +406,5 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
       queuedAt: scheduler.epoch(task.queuedAt),
       startedAt: running === undefined ? undefined : scheduler.epoch(running.startedAt),
     };
-  }
-
-  #cancelAll(tasks: readonly Task[], reason: unknown): number {
-    let canceled = 0;
-    for (const task of tasks) if (this.#scheduler.cancel(task, reason)) canceled++;
-    return canceled;
   }
 }

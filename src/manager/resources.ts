@@ -8,7 +8,7 @@
 import { execute, retry } from 'abort-controller-x';
 import PQueue from 'p-queue';
 import type { Clock } from '../go/clock.ts';
-import { ResourceError } from './errors.ts';
+import { messageOf, ResourceError } from './errors.ts';
 import type { Settings } from './options.ts';
 
 const BACKOFF_BASE_MS = 100;
@@ -166,8 +166,4 @@ export class Resources {
       ...(createRate && { intervalCap: createRate.limit, interval: createRate.intervalMs, strict: true }),
     });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,7 +4,7 @@
  * Invariant (promise 2): arrived = queued + running + completed + failed + timedOut + canceled + dropped.
  */
 import { type Context, isContext } from '../go/context.ts';
-import { CanceledError, DeadlineExceededError } from '../go/errors.ts';
+import { DeadlineExceededError, ErrandError } from '../go/errors.ts';
 import type { FailureReason, RejectionReason } from '../metrics/index.ts';
 import type { Recorder } from '../metrics/recorder.ts';
 import { Admission } from './admission.ts';
@@ -12,7 +12,7 @@ import { Callbacks } from './callbacks.ts';
 import { Children } from './children.ts';
 import { Crew } from './crew.ts';
 import { Deadline, Deadlines } from './deadlines.ts';
-import { MaxRetriesError, ResourceError, type ShutdownError, WorkerGoneError } from './errors.ts';
+import { canceledBecause, MaxRetriesError, ResourceError, type ShutdownError, WorkerGoneError } from './errors.ts';
 import { IdSource } from './id.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { checkPriority, type Settings } from './options.ts';
@@ -635,9 +635,12 @@ export class Scheduler {
 
   // ---- canceling ----------------------------------------------------------------------------------------------------
 
-  /** A user's cancel. */
-  cancel(task: Task, reason: unknown): boolean {
-    return this.end(task, CANCELED, reason instanceof Error ? reason : canceledBecause(reason), reason);
+  /** A user's cancel of one or many tasks, which share the error. Says how many had not ended yet. */
+  cancel(tasks: Iterable<Task>, reason: unknown): number {
+    const error = canceledBecause(reason);
+    let canceled = 0;
+    for (const task of tasks) if (this.end(task, CANCELED, error, reason)) canceled++;
+    return canceled;
   }
 
   /** Ends a task for what ended another: as timed out if that was a timeout. */
@@ -749,18 +752,12 @@ function deliver(task: Task, state: State, value: unknown): void {
   }
 }
 
-function canceledBecause(reason: unknown): CanceledError {
-  return reason === undefined
-    ? new CanceledError('the task was canceled')
-    : new CanceledError(`the task was canceled: ${String(reason)}`, { cause: reason });
-}
-
 function isTimeout(reason: unknown): boolean {
   return reason instanceof Error && reason.name === 'TimeoutError';
 }
 
-/** A context's `err` is an Error whatever the reason is. */
+/** A context's `err` is one of ours, whatever the reason is. */
 function asError(error: unknown, state: Failure): Error {
-  if (error instanceof Error) return error;
-  return state === TIMED_OUT ? new DeadlineExceededError() : canceledBecause(error);
+  if (error instanceof ErrandError) return error;
+  return state === TIMED_OUT ? new DeadlineExceededError(undefined, { cause: error }) : canceledBecause(error);
 }

@@ -5,7 +5,7 @@
  * resource's `onDestroy` has been called.
  */
 import type { ClockTimer } from '../go/clock.ts';
-import { ShutdownError } from './errors.ts';
+import { messageOf, ShutdownError } from './errors.ts';
 import type { Scaling } from './scaling.ts';
 import type { Scheduler } from './scheduler.ts';
 import { CANCELED, RUNNING } from './task.ts';
@@ -181,8 +181,4 @@ export class Shutdown {
     this.#scheduler.settings.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
-}
-
-function messageOf(reason: unknown): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -111,7 +111,7 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#submitter[schedulerOf].cancel(this.#task!, reason);
+    return this.#submitter[schedulerOf].cancel([this.#task!], reason) > 0;
   }
 
   override attach(task: Task): void {

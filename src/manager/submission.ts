@@ -110,6 +110,13 @@ export class Submission {
     return true;
   }
 
+  /** Refuses a child whose parent has settled. */
+  refuse(receiver: Receiver, fn: unknown, error: unknown): false {
+    const task = new Task(fn, this.stamp());
+    receiver.attach(task);
+    return this.#tell(task, receiver, { kind: 'canceled', error });
+  }
+
   /** Runs a synchronous function now, on a resource that is ready. */
   runSync<T>(fn: unknown): T {
     const scheduler = this.#scheduler;
