@@ -1,0 +1,3 @@
+/** `errand/testing`: what tests of errand, and of programs that use it, share. */
+export { LeakError, type LeakTracker, type LeakTrackerOptions, trackLeaks, withLeakCheck } from './leaks.ts';
+export { VirtualClock, type VirtualClockOptions } from './virtual-clock.ts';
