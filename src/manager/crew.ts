@@ -179,14 +179,11 @@ export class Crew implements WorkerHome {
       return;
     }
     worker.creation = new AbortController();
-    this.#resources.createEventually(kind === 'base' ? FOR_BASE : FOR_BURST, worker.creation.signal).then(
-      (resource) => {
-        // Let go in the turn between the resource's arrival and this one.
-        if (worker.phase === GONE) void this.#resources.destroy(resource);
-        else this.#begin(worker, resource);
-      },
-      () => {}, // it was let go; failures have been told one by one
-    );
+    const use = (resource: unknown): void => this.#begin(worker, resource);
+    // It rejects when the worker was let go; failures have been told one by one.
+    this.#resources
+      .createEventually(kind === 'base' ? FOR_BASE : FOR_BURST, worker.creation.signal, use)
+      .catch(() => {});
   }
 
   #begin(worker: Worker, resource: unknown): void {
@@ -199,15 +196,13 @@ export class Crew implements WorkerHome {
       this.#ages.set(worker, age);
       this.#scheduler.deadlines.set(age, maxAgeMs, this.#scheduler.now());
     }
+    worker.phase = IDLE;
     if (this.#readyWaiters.size > 0 && this.#isReady()) {
       for (const waiter of this.#readyWaiters) waiter.resolve();
       this.#readyWaiters.clear();
     }
-    if (this.#isSurplus(worker)) {
-      worker.phase = IDLE;
-      this.idle.push(worker);
-      this.dismiss(worker);
-    } else this.#scheduler.next(worker, this.#scheduler.now());
+    if (this.#isSurplus(worker)) this.dismiss(worker);
+    else this.#scheduler.next(worker, this.#scheduler.now());
   }
 
   readonly #onAge = (worker: Worker): void => {

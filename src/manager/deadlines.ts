@@ -12,6 +12,12 @@ import type { Clock, ClockTimer } from '../go/clock.ts';
  */
 const MANY_LISTS = 64;
 
+/**
+ * What is due so soon is due: times of submission may run ahead of the clock by some ns, as they are unique, and no
+ * timer is to be armed for that.
+ */
+const SLACK_MS = 2 ** -6;
+
 /** One deadline, reused by its owner. `fire` is called when it passes; by then it isn't set any more. */
 export class Deadline<O> {
   due = 0;
@@ -104,7 +110,7 @@ export class Deadlines {
   #expire(list: DeadlineList): void {
     list.timer = undefined;
     const now = this.#clock.now();
-    for (let node = list.first; node !== undefined && node.due <= now; node = list.first) {
+    for (let node = list.first; node !== undefined && node.due <= now + SLACK_MS; node = list.first) {
       this.lift(node);
       node.fire(node.owner);
     }

@@ -54,10 +54,7 @@ export class RunPool implements WorkerHome {
     if (this.closing || this.pooled >= this.#scheduler.settings.resourcePoolSize) return;
     for (const worker of this.workers) if (worker.phase === CREATING) return;
     const worker = this.#make('pooled');
-    this.#create(worker).then(
-      () => this.release(worker),
-      () => {},
-    );
+    this.#create(worker, () => this.#rest(worker)).catch(() => {});
   }
 
   /**
@@ -76,21 +73,19 @@ export class RunPool implements WorkerHome {
       if (worker.phase === CREATING) this.#drop(worker);
     };
     this.#scheduler.offQueue.add(task);
-    this.#create(worker).then(
-      () => {
-        onDecided?.();
-        this.#scheduler.offQueue.delete(task);
-        extras.leave = undefined;
-        if (task.state === QUEUED) this.#scheduler.startOn(worker, task);
-        else this.release(worker);
-      },
-      (error) => {
-        onDecided?.();
-        this.#scheduler.offQueue.delete(task);
-        extras.leave = undefined;
-        if (task.state === QUEUED) this.#scheduler.failQueued(task, error);
-      },
-    );
+    const decided = (): void => {
+      onDecided?.();
+      this.#scheduler.offQueue.delete(task);
+      extras.leave = undefined;
+    };
+    const use = (): void => {
+      decided();
+      this.#scheduler.startOn(worker, task);
+    };
+    this.#create(worker, use).catch((error) => {
+      decided();
+      if (task.state === QUEUED) this.#scheduler.failQueued(task, error);
+    });
   }
 
   release(worker: Worker): void {
@@ -98,10 +93,7 @@ export class RunPool implements WorkerHome {
     const { maxUses } = this.#scheduler.settings;
     if (worker.kind === 'temporary' || worker.retire !== undefined || worker.uses >= maxUses || this.closing) {
       this.#drop(worker);
-    } else {
-      worker.phase = IDLE;
-      this.idle.push(worker);
-    }
+    } else this.#rest(worker);
   }
 
   abandoned(worker: Worker): void {
@@ -129,22 +121,24 @@ export class RunPool implements WorkerHome {
     return worker;
   }
 
-  async #create(worker: Worker): Promise<void> {
+  async #create(worker: Worker, use: () => void): Promise<void> {
     worker.creation = new AbortController();
     try {
-      const resource = await this.#resources.create(URGENT, worker.creation.signal);
-      if (worker.phase === GONE) {
-        void this.#resources.destroy(resource);
-        throw new ResourceError('the resource is not wanted any more');
-      }
-      worker.resource = resource;
-      worker.phase = BUSY;
+      await this.#resources.create(URGENT, worker.creation.signal, (resource) => {
+        worker.creation = undefined;
+        worker.resource = resource;
+        worker.phase = BUSY;
+        use();
+      });
     } catch (error) {
       if (worker.phase !== GONE) this.#drop(worker);
       throw error;
-    } finally {
-      worker.creation = undefined;
     }
+  }
+
+  #rest(worker: Worker): void {
+    worker.phase = IDLE;
+    this.idle.push(worker);
   }
 
   #drop(worker: Worker): void {

@@ -5,9 +5,9 @@
  * outlives `createTimeoutMs`, or isn't wanted any more, keeps its place until it returns, and what it returns then is
  * destroyed.
  */
-import { execute, retry } from 'abort-controller-x';
+import { execute, retry, throwIfAborted } from 'abort-controller-x';
 import PQueue from 'p-queue';
-import type { Clock } from '../go/clock.ts';
+import type { Clock, ClockTimer } from '../go/clock.ts';
 import { messageOf, ResourceError } from './errors.ts';
 import type { Settings } from './options.ts';
 
@@ -26,6 +26,9 @@ export function sleep(signal: AbortSignal, ms: number, clock: Clock): Promise<vo
 export const URGENT = 2;
 export const FOR_BASE = 1;
 export const FOR_BURST = 0;
+
+/** Takes over a resource that was made. */
+export type Use = (resource: unknown) => void;
 
 export interface ResourceEvents {
   /** A creation has failed; `inRow` counts since the last one that didn't. */
@@ -60,80 +63,93 @@ export class Resources {
     return this.#settings.onCreate === undefined;
   }
 
-  /** Makes a resource, trying again with growing, jittered pauses until it works or `signal` fires. */
-  async createEventually(urgency: number, signal: AbortSignal): Promise<unknown> {
+  /** Makes a resource for `use`, trying again with growing, jittered pauses until it works or `signal` fires. */
+  async createEventually(urgency: number, signal: AbortSignal, use: Use): Promise<void> {
     return retry(
       signal,
       async (_, attempt) => {
-        if (attempt > 0) {
-          const pauseMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1));
-          await sleep(signal, pauseMs * (0.5 + Math.random() / 2), this.#settings.clock);
+        try {
+          if (attempt > 0) {
+            const pauseMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1));
+            await sleep(signal, pauseMs * (0.5 + Math.random() / 2), this.#settings.clock);
+          }
+          await this.create(urgency, signal, use);
+        } catch (error) {
+          // Else it would be tried again, as only an AbortError ends a retry.
+          throwIfAborted(signal);
+          throw error;
         }
-        return this.create(urgency, signal);
       },
       // The pauses are our own, above: by the manager's clock, and letting the process go.
       { baseMs: 0 },
     );
   }
 
-  /** Makes a resource in one try. Rejects with ResourceError, or with the signal's reason. */
-  create(urgency: number, signal: AbortSignal): Promise<unknown> {
+  /** Makes a resource for `use` in one try. Rejects with ResourceError, or with the signal's reason. */
+  create(urgency: number, signal: AbortSignal, use: Use): Promise<void> {
     this.#gate ??= this.#openGate();
     const gate = this.#gate;
-    return new Promise<unknown>((resolve, reject) => {
-      const begin = (): Promise<void> => this.#createOne(signal, resolve, reject);
-      gate.add(begin, { priority: urgency, signal }).catch(reject);
+    return new Promise<void>((resolve, reject) => {
+      // Once it has begun, the gate mustn't hear that it isn't wanted any more: it would give its place away.
+      const waiting = new AbortController();
+      const onAbort = (): void => waiting.abort(signal.reason);
+      const begin = (): Promise<void> => {
+        signal.removeEventListener('abort', onAbort);
+        return this.#createOne(signal, use, resolve, reject);
+      };
+      if (signal.aborted) onAbort();
+      else signal.addEventListener('abort', onAbort, { once: true });
+      gate.add(begin, { priority: urgency, signal: waiting.signal }).catch(reject);
     });
   }
 
   /** Resolves when onCreate has returned, whatever has become of the waiter meanwhile. */
   async #createOne(
     signal: AbortSignal,
-    resolve: (resource: unknown) => void,
+    use: Use,
+    resolve: () => void,
     reject: (error: unknown) => void,
   ): Promise<void> {
     const { createTimeoutMs, clock, onCreate } = this.#settings;
     this.pending++;
     const controller = new AbortController();
     let wanted = true;
-    const giveUp = (error: unknown): void => {
-      if (!wanted) return;
+    let timer: ClockTimer;
+    const over = (): void => {
       wanted = false;
+      signal.removeEventListener('abort', onAbort);
+      clock.clearTimeout(timer);
+    };
+    const giveUp = (error: unknown): void => {
+      over();
       controller.abort(error);
       reject(error);
     };
     const fail = (error: ResourceError): void => {
-      if (!wanted) return;
       this.createFailures++;
       this.failuresInRow++;
       giveUp(error);
       this.#events.onCreateFailed(error, this.failuresInRow);
     };
     const onAbort = (): void => giveUp(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    const timer =
-      createTimeoutMs === Number.POSITIVE_INFINITY
-        ? undefined
-        : clock.setTimeout(
-            () =>
-              fail(
-                new ResourceError(`the creation of a resource took more than createTimeoutMs (${createTimeoutMs} ms)`),
-              ),
-            createTimeoutMs,
-          );
+    signal.addEventListener('abort', onAbort);
+    if (createTimeoutMs !== Number.POSITIVE_INFINITY) {
+      const message = `the creation of a resource took more than createTimeoutMs (${createTimeoutMs} ms)`;
+      timer = clock.setTimeout(() => fail(new ResourceError(message)), createTimeoutMs);
+    }
     try {
       const resource = await onCreate!({ signal: controller.signal });
       this.created++;
       if (wanted) {
-        wanted = false;
+        over();
         this.failuresInRow = 0;
-        resolve(resource);
+        // At once, while the creation still is pending: a stop never finds a resource on its way to its owner.
+        use(resource);
+        resolve();
       } else void this.destroy(resource);
     } catch (error) {
-      fail(new ResourceError(`the creation of a resource failed: ${messageOf(error)}`, { cause: error }));
+      if (wanted) fail(new ResourceError(`the creation of a resource failed: ${messageOf(error)}`, { cause: error }));
     } finally {
-      signal.removeEventListener('abort', onAbort);
-      clock.clearTimeout(timer);
       this.#done();
     }
   }

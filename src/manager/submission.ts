@@ -279,7 +279,7 @@ export class Submission {
     const { extras } = task;
     if (extras?.queueTimeoutMs === undefined) return;
     extras.deadline = new Deadline(task, this.#scheduler.onQueueTimeout);
-    this.#scheduler.deadlines.set(extras.deadline, extras.queueTimeoutMs, task.queuedAt);
+    this.#scheduler.deadlines.set(extras.deadline, extras.queueTimeoutMs, this.#scheduler.now());
   }
 
   #enter(task: Task, priority: number): void {
