@@ -51,17 +51,15 @@ export class Admission {
     // Who comes later doesn't overtake those who wait for the same room.
     if (this.hasRoom && this.waiting.size === 0) return 'enter';
     const { maxQueueSize } = this.#settings;
-    const overflow = attempt ? 'reject' : (task.extras?.overflow ?? this.#settings.overflow);
+    const overflow = attempt ? 'reject' : (task.terms?.overflow ?? this.#settings.overflow);
     if (overflow === 'wait') return 'wait';
     if (this.hasRoom) return 'enter';
     if (overflow !== 'reject') {
       const lowest = this.#lowestLevel();
       if (lowest !== undefined && (overflow === 'drop-oldest' || lowest.priority < priority)) {
         const victim = overflow === 'drop-oldest' ? lowest.tasks.first!.value : lowest.tasks.last!.value;
-        this.#scheduler.drop(
-          victim,
-          new QueueFullError(`dropped for another task: the queue holds its ${maxQueueSize} tasks`),
-        );
+        const error = new QueueFullError(`dropped for another task: the queue holds its ${maxQueueSize} tasks`);
+        this.#scheduler.drop(victim, error);
         return 'enter';
       }
     }

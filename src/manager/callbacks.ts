@@ -21,15 +21,18 @@ export class Callbacks {
   readonly #flush = (): void => {
     const callbacks = this.#pending;
     this.#pending = [];
-    for (const callback of callbacks) {
-      try {
-        const result = callback();
-        // An async one rejects instead of throwing.
-        if (result instanceof Promise) result.catch(this.#onError);
-      } catch (error) {
-        this.#onError(error);
-      }
-    }
+    for (const callback of callbacks) this.run(callback);
     this.onFlushed?.();
+  };
+
+  /** Calls back, and reports what that throws. */
+  readonly run = (callback: () => unknown): void => {
+    try {
+      const result = callback();
+      // An async one rejects instead of throwing.
+      if (result instanceof Promise) result.catch(this.#onError);
+    } catch (error) {
+      this.#onError(error);
+    }
   };
 }

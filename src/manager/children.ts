@@ -4,7 +4,7 @@
  *
  * Invariant: `#blocked` is the number of running tasks, on workers of the queue or as guests, with unsettled children.
  */
-import { CanceledError } from '../go/errors.ts';
+import { CanceledError, withoutStack } from '../go/errors.ts';
 import type { TaskContext } from './context.ts';
 import { List } from './list.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -64,7 +64,7 @@ export class Children implements WorkerHome {
     const children = parent.extras!.children!;
     if (children.size === 0) return;
     // Leaving the list one by one, the last of them unblocks the parent; until then nobody is to be relieved.
-    const reason = error ?? new CanceledError('the parent task settled first');
+    const reason = error ?? withoutStack(() => new CanceledError('the parent task settled first'));
     this.#ending++;
     for (let node = children.first; node !== undefined; node = children.first) {
       this.#scheduler.cancelFor(node.value, reason);

@@ -57,7 +57,7 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   get deadline(): number | undefined {
     const { scheduler } = this.#worker;
     const extras = this.#extras;
-    const timeoutMs = extras?.timeoutMs ?? scheduler.settings.timeoutMs ?? NEVER;
+    const timeoutMs = this.#task.terms?.timeoutMs ?? scheduler.settings.timeoutMs ?? NEVER;
     const nearest = Math.min(
       scheduler.epoch(this.#startedAt + timeoutMs),
       extras?.context?.deadline ?? NEVER,

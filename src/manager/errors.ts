@@ -1,5 +1,5 @@
 /** The errors a TaskManager settles tasks with, beside CanceledError and DeadlineExceededError of `errand/go`. */
-import { CanceledError, ErrandError } from '../go/errors.ts';
+import { CanceledError, ErrandError, withoutStack } from '../go/errors.ts';
 import { show } from './options.ts';
 
 /** The manager is stopping, stopped or killed. `cause` is the reason given to `kill()`, or the parent signal's. */
@@ -46,9 +46,11 @@ export function messageOf(reason: unknown): string {
 /** The error for a task that was canceled for `reason`: that itself if it is one already. */
 export function canceledBecause(reason: unknown): CanceledError {
   if (reason instanceof CanceledError) return reason;
-  return reason === undefined
-    ? new CanceledError('the task was canceled')
-    : new CanceledError(`the task was canceled: ${messageOf(reason)}`, { cause: reason });
+  return withoutStack(() =>
+    reason === undefined
+      ? new CanceledError('the task was canceled')
+      : new CanceledError(`the task was canceled: ${messageOf(reason)}`, { cause: reason }),
+  );
 }
 
 /** Inside only: the worker a task was meant for is no more. */

@@ -132,16 +132,24 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
 export class CallbackReceiver extends Receiver {
   readonly #scheduler: Scheduler;
   readonly #callback: TaskCallback<unknown>;
+  /** Opens the gate behind which the callback keeps the async context of the submission, as a task does. */
+  readonly #call: Resolve | undefined;
 
   constructor(scheduler: Scheduler, callback: TaskCallback<unknown>) {
     super();
     this.#scheduler = scheduler;
     this.#callback = callback;
+    if (!scheduler.settings.asyncContext) return;
+    const gate = pendingPromise<() => unknown>();
+    this.#call = resolveOf();
+    void gate.then(scheduler.callbacks.run);
   }
 
   settle(_task: Task, state: State, value: unknown): void {
     const callback = this.#callback;
-    this.#scheduler.callbacks.push(state === COMPLETED ? () => callback(null, value) : () => callback(value));
+    const call = this.#call;
+    const told = state === COMPLETED ? () => callback(null, value) : () => callback(value);
+    this.#scheduler.callbacks.push(call === undefined ? told : () => call(told));
   }
 }
 

@@ -302,26 +302,28 @@ export function checkManagerOptions<R>(given: TaskManagerOptions<R>): Settings {
   };
 }
 
-const TASK_OPTIONS: readonly string[] = [
-  'id',
-  'priority',
-  'timeoutMs',
-  'queueTimeoutMs',
-  'signal',
-  'key',
-  'once',
-  'retry',
-  'overflow',
-  'ownResource',
-  'highWaterMark',
-  'ordered',
-  'settled',
-];
+/** As a dictionary, for every submission with options is checked against it. */
+const TASK_OPTIONS: Readonly<Record<string, true>> = {
+  __proto__: null as never,
+  id: true,
+  priority: true,
+  timeoutMs: true,
+  queueTimeoutMs: true,
+  signal: true,
+  key: true,
+  once: true,
+  retry: true,
+  overflow: true,
+  ownResource: true,
+  highWaterMark: true,
+  ordered: true,
+  settled: true,
+};
 
 /** Throws for the first option of a submission that is wrong, for itself or in its family of methods. */
 export function checkTaskOptions(options: TaskOptions, preset: Preset): void {
   checkObject('options', options);
-  checkNames('a task', options, TASK_OPTIONS);
+  for (const name in options) if (!(name in TASK_OPTIONS)) checkNames('a task', options, Object.keys(TASK_OPTIONS));
   const { id, priority, key, once, retry } = options;
   if (id !== undefined && (typeof id !== 'string' || id === ''))
     throw wrongType('id', 'a string that is not empty', id);

@@ -4,7 +4,7 @@
  * Invariant (promise 2): arrived = queued + running + completed + failed + timedOut + canceled + dropped.
  */
 import { type Context, isContext } from '../go/context.ts';
-import { DeadlineExceededError, ErrandError } from '../go/errors.ts';
+import { DeadlineExceededError, ErrandError, withoutStack } from '../go/errors.ts';
 import type { FailureReason, RejectionReason } from '../metrics/index.ts';
 import type { Recorder } from '../metrics/recorder.ts';
 import { Admission } from './admission.ts';
@@ -316,8 +316,8 @@ export class Scheduler {
     worker.task = task;
     worker.startedAt = now;
     worker.phase = BUSY;
-    const { extras } = task;
-    const timeoutMs = (extras === undefined ? undefined : extras.timeoutMs) ?? this.settings.timeoutMs;
+    const { terms } = task;
+    const timeoutMs = terms === undefined ? this.settings.timeoutMs : (terms.timeoutMs ?? this.settings.timeoutMs);
     worker.timeoutDue = timeoutMs === undefined ? NEVER : now + timeoutMs;
     worker.graceDue = this.graceMs === undefined ? NEVER : now + this.graceMs;
     if (timeoutMs !== undefined || this.graceMs !== undefined) this.armDeadline(worker, now, timeoutMs);
@@ -353,8 +353,8 @@ export class Scheduler {
     if (worker.stuck) this.#abandon(worker);
     else if (worker.graceDue < worker.timeoutDue) this.end(task, CANCELED, this.shutdownError);
     else {
-      const timeoutMs = task.extras?.timeoutMs ?? this.settings.timeoutMs;
-      this.end(task, TIMED_OUT, new DeadlineExceededError(`the task ran longer than its timeoutMs (${timeoutMs} ms)`));
+      const timeoutMs = task.terms?.timeoutMs ?? this.settings.timeoutMs;
+      this.end(task, TIMED_OUT, deadlineExceeded(`the task ran longer than its timeoutMs (${timeoutMs} ms)`));
     }
   };
 
@@ -417,7 +417,7 @@ export class Scheduler {
 
   /** Its function has thrown: again, if its resource was to blame or its retry policy says so. */
   fail(worker: Worker, task: Task, error: unknown, unhealthy: boolean, now: number): void {
-    const once = task.extras?.once ?? false;
+    const once = task.terms?.once ?? false;
     if (!once && unhealthy) {
       const extras = task.rare();
       if (++extras.healthFailures <= this.settings.maxRetries) {
@@ -429,7 +429,7 @@ export class Scheduler {
       this.#endRun(worker, task, FAILED, new MaxRetriesError(message, { cause: error }), now);
       return;
     }
-    const policy = once ? undefined : (task.extras?.retry ?? this.settings.retry);
+    const policy = once ? undefined : (task.terms?.retry ?? this.settings.retry);
     if (policy !== undefined) {
       const extras = task.rare();
       const attempt = extras.attempt - extras.healthFailures;
@@ -662,7 +662,7 @@ export class Scheduler {
 
   readonly onQueueTimeout = (task: Task): void => {
     const ms = task.extras!.queueTimeoutMs;
-    this.end(task, TIMED_OUT, new DeadlineExceededError(`the task waited longer than its queueTimeoutMs (${ms} ms)`));
+    this.end(task, TIMED_OUT, deadlineExceeded(`the task waited longer than its queueTimeoutMs (${ms} ms)`));
   };
 
   setPriority(task: Task, value: number): boolean {
@@ -754,6 +754,10 @@ function deliver(task: Task, state: State, value: unknown): void {
 
 function isTimeout(reason: unknown): boolean {
   return reason instanceof Error && reason.name === 'TimeoutError';
+}
+
+function deadlineExceeded(message: string): DeadlineExceededError {
+  return withoutStack(() => new DeadlineExceededError(message));
 }
 
 /** A context's `err` is one of ours, whatever the reason is. */

@@ -5,7 +5,7 @@ import { CanceledError } from '../go/errors.ts';
 import type { TaskContext } from './context.ts';
 import { checkFunction, checkHighWaterMark, show } from './options.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
-import { COMPLETED, Receiver, STATE_NAMES, type State, type Task } from './task.ts';
+import { COMPLETED, Receiver, STATE_NAMES, type State, type Task, Terms } from './task.ts';
 import type { StreamFunction, StreamOptions, TaskState } from './types.ts';
 
 /** The values of a generator that runs as a task, to be iterated once. */
@@ -144,7 +144,7 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
         }
         if (this.#closed) return;
         // What was read can't be unread: from here on there is no second run.
-        this.#task!.rare().once = true;
+        if (this.#task!.terms?.once !== true) this.#task!.terms = Terms.once(this.#task!.terms);
         this.#push(result.value);
         if (this.#values.length >= this.#highWaterMark) await this.#room(context);
       }

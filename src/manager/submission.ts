@@ -26,6 +26,7 @@ import {
   resolveOf,
   type State,
   Task,
+  Terms,
 } from './task.ts';
 import type { ChildOptions, TaskOptions } from './types.ts';
 import type { Worker } from './worker.ts';
@@ -37,9 +38,18 @@ interface Refusal {
   readonly error: unknown;
 }
 
+const NOTHING: ChildOptions = {};
+
+function priorityOf(options: TaskOptions | undefined, preset: Preset, parent: TaskContext | undefined): number {
+  if (options !== undefined && options.priority !== undefined) return options.priority;
+  if (preset.priority !== undefined) return preset.priority;
+  return parent === undefined ? 0 : parent.priority;
+}
+
 export class Submission {
   readonly #scheduler: Scheduler;
   #lastStamp = 0;
+  #terms = new Terms(undefined, undefined, undefined, false);
 
   constructor(scheduler: Scheduler) {
     this.#scheduler = scheduler;
@@ -50,7 +60,6 @@ export class Submission {
     const scheduler = this.#scheduler;
     const { asyncContext, queueTimeoutMs } = scheduler.settings;
     const task = new Task(fn, this.stamp());
-    let priority = preset.priority ?? 0;
     // The plainest of submissions has nothing to check but its function.
     const bare = options === undefined && parent === undefined && !preset.once && !preset.run;
     const refusal =
@@ -59,7 +68,7 @@ export class Submission {
         : this.#check(task, options, preset, parent);
     if (refusal !== undefined) return this.#reject(refusal);
     if (preset.run) return this.#runPlain(task);
-    if (task.extras !== undefined) priority = task.extras.priority;
+    const priority = priorityOf(options, preset, parent);
     if (scheduler.couldStart && this.#uncapped(task)) {
       const promise = pendingPromise<E>();
       task.sink = resolveOf();
@@ -97,7 +106,7 @@ export class Submission {
     const refusal = this.#check(task, options, preset, parent);
     if (refusal !== undefined) return this.#tell(task, receiver, refusal);
     if (preset.run) return this.#runFor(task, receiver);
-    const priority = task.extras === undefined ? (preset.priority ?? 0) : task.extras.priority;
+    const priority = priorityOf(options, preset, parent);
     if (scheduler.couldStart && this.#uncapped(task)) {
       scheduler.startNow(task, priority);
       return true;
@@ -239,24 +248,41 @@ export class Submission {
     const signal = options?.signal;
     const fired = signal === undefined ? undefined : firedReason(signal);
     if (fired !== undefined) return { kind: 'canceled', error: fired.reason };
-    const { queueTimeoutMs } = scheduler.settings;
-    if (options !== undefined || parent !== undefined || preset.once || preset.run || queueTimeoutMs !== undefined) {
-      this.#fillExtras(task, options ?? {}, preset, parent);
+    const { queueTimeoutMs = scheduler.settings.queueTimeoutMs } = options ?? NOTHING;
+    if (options !== undefined || preset.once) task.terms = this.#termsFor(options ?? NOTHING, preset);
+    if (
+      parent !== undefined ||
+      preset.run ||
+      queueTimeoutMs !== undefined ||
+      signal !== undefined ||
+      options?.key !== undefined ||
+      options?.id !== undefined
+    ) {
+      this.#fillExtras(task, options ?? NOTHING, preset, parent);
     }
     return undefined;
+  }
+
+  /** The terms of the submission before, if they are the same. */
+  #termsFor(options: TaskOptions, preset: Preset): Terms | undefined {
+    const { timeoutMs, retry, overflow } = options;
+    const once = options.once === true || preset.once;
+    if (timeoutMs === undefined && retry === undefined && overflow === undefined && !once) return undefined;
+    const last = this.#terms;
+    if (last.timeoutMs === timeoutMs && last.retry === retry && last.overflow === overflow && last.once === once) {
+      return last;
+    }
+    this.#terms = new Terms(timeoutMs, retry, overflow, once);
+    return this.#terms;
   }
 
   #fillExtras(task: Task, options: ChildOptions, preset: Preset, parent: TaskContext | undefined): void {
     const scheduler = this.#scheduler;
     const { signal } = options;
     const extras = task.rare();
-    extras.priority = options.priority ?? preset.priority ?? parent?.priority ?? 0;
-    extras.timeoutMs = options.timeoutMs;
-    extras.retry = options.retry;
-    extras.once = options.once === true || preset.once;
+    extras.priority = priorityOf(options, preset, parent);
     extras.past = preset.run;
     extras.key = options.key ?? parent?.task.extras?.key;
-    extras.overflow = options.overflow;
     extras.id = options.id;
     if (extras.id !== undefined) scheduler.named.set(extras.id, task);
     if (parent !== undefined) {

@@ -2,7 +2,6 @@
  * The ways to submit, the same on a TaskManager and, for children, on a task's context. All are one-liners over the
  * two that their owner provides: one that returns a promise, and one that tells a receiver.
  */
-import { AsyncResource } from 'node:async_hooks';
 import { CallbackReceiver, DetachedReceiver, HandleReceiver, type TaskHandle } from './handle.ts';
 import { mapTasks, type TaskMap } from './map.ts';
 import { checkFunction } from './options.ts';
@@ -253,10 +252,7 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
 
   #callback<E>(fn: unknown, callback: TaskCallback<E>, options: TaskOptions | undefined, preset: Preset): void {
     checkFunction('callback', callback);
-    const scheduler = this[schedulerOf];
-    // Callbacks run many in one turn, so the turn has no context of theirs.
-    const bound = scheduler.settings.asyncContext ? AsyncResource.bind(callback) : callback;
-    this[submitTo](new CallbackReceiver(scheduler, bound as TaskCallback<unknown>), fn, options, preset);
+    this[submitTo](new CallbackReceiver(this[schedulerOf], callback as TaskCallback<unknown>), fn, options, preset);
   }
 
   #timed<E>(fn: unknown, timeoutMs: number, options: TaskOptions | undefined, preset: Preset): Promise<E> {

@@ -1,7 +1,7 @@
 /**
  * The record of one task, from submission to its end, and the ways its end is told.
  *
- * Records exist by the million, and garbage collection is what a deep queue costs, so a plain task has eight fields and
+ * Records exist by the million, and garbage collection is what a deep queue costs, so a plain task has nine fields and
  * everything rare lives in {@link Extras}.
  */
 import type { Context } from '../go/context.ts';
@@ -80,6 +80,34 @@ export abstract class Receiver {
  */
 export type Sink = Resolve | Receiver | undefined;
 
+/**
+ * What was asked for a task, where that differs from the manager's defaults. Never changed, so that submissions that ask
+ * the same, one after the other, share it.
+ */
+export class Terms {
+  readonly timeoutMs: number | undefined;
+  readonly retry: RetryPolicy | undefined;
+  readonly overflow: Overflow | undefined;
+  readonly once: boolean;
+
+  constructor(
+    timeoutMs: number | undefined,
+    retry: RetryPolicy | undefined,
+    overflow: Overflow | undefined,
+    once: boolean,
+  ) {
+    this.timeoutMs = timeoutMs;
+    this.retry = retry;
+    this.overflow = overflow;
+    this.once = once;
+  }
+
+  /** The same for a task that may not run again. */
+  static once(terms: Terms | undefined): Terms {
+    return new Terms(terms?.timeoutMs, undefined, terms?.overflow, true);
+  }
+}
+
 /** What only some tasks have. */
 export class Extras implements HeapItem {
   /** The id the caller chose. */
@@ -87,10 +115,6 @@ export class Extras implements HeapItem {
   key: string | undefined = undefined;
   /** Kept while no lane holds the task: when it waits for room, or for its next attempt. */
   priority = 0;
-  timeoutMs: number | undefined = undefined;
-  once = false;
-  retry: RetryPolicy | undefined = undefined;
-  overflow: Overflow | undefined = undefined;
   /** Whether it counts against `maxQueueSize`: children and retries don't. */
   takesRoom = true;
   ownResource = false;
@@ -137,6 +161,7 @@ export class Task {
   /** When it was submitted, by the manager's clock. Unique in a manager, so it is the task's place and identity too. */
   readonly queuedAt: number;
   state: State = WAITING;
+  terms: Terms | undefined = undefined;
   extras: Extras | undefined = undefined;
 
   constructor(fn: unknown, queuedAt: number) {
