@@ -24,8 +24,10 @@ export class Admission {
   /** Queued tasks that take room. */
   usage = 0;
   /** Submissions that wait for room, by priority and then in order. */
-  readonly waiting = new TaskQueue();
+  readonly waiting = new TaskQueue({ byKey: false });
   #full = false;
+  /** Has to make way for the task that is about to enter. */
+  #victim: Task | undefined;
   /** Which queued tasks may be dropped, the lowest priority first: built when one has to be for the first time. */
   #droppable: Map<number, DropLevel> | undefined;
   readonly #lowest = new Heap<DropLevel>((a, b) => a.priority < b.priority);
@@ -46,20 +48,24 @@ export class Admission {
     return this.usage < this.#settings.maxQueueSize + this.#scheduler.spareWorkers;
   }
 
+  /** Whether the task may enter: to wait there, or because it starts at once. */
+  #hasRoomFor(task: Task): boolean {
+    return this.hasRoom || (this.#scheduler.couldStart && !this.#scheduler.queue.caps(task));
+  }
+
   /** Decides on a task that can't start at once, and makes room for it where the policy says so. */
   judge(task: Task, priority: number, attempt: boolean): Verdict {
     // Who comes later doesn't overtake those who wait for the same room.
-    if (this.hasRoom && this.waiting.size === 0) return 'enter';
+    const hasRoom = this.#hasRoomFor(task);
+    if (hasRoom && this.waiting.size === 0) return 'enter';
     const { maxQueueSize } = this.#settings;
     const overflow = attempt ? 'reject' : (task.terms?.overflow ?? this.#settings.overflow);
     if (overflow === 'wait') return 'wait';
-    if (this.hasRoom) return 'enter';
+    if (hasRoom) return 'enter';
     if (overflow !== 'reject') {
       const lowest = this.#lowestLevel();
       if (lowest !== undefined && (overflow === 'drop-oldest' || lowest.priority < priority)) {
-        const victim = overflow === 'drop-oldest' ? lowest.tasks.first!.value : lowest.tasks.last!.value;
-        const error = new QueueFullError(`dropped for another task: the queue holds its ${maxQueueSize} tasks`);
-        this.#scheduler.drop(victim, error);
+        this.#victim = overflow === 'drop-oldest' ? lowest.tasks.first!.value : lowest.tasks.last!.value;
         return 'enter';
       }
     }
@@ -71,7 +77,14 @@ export class Admission {
   entered(task: Task, priority: number): void {
     this.usage++;
     if (this.#droppable !== undefined) this.#addDroppable(task, priority);
-    if (!this.#full && this.usage >= this.#settings.maxQueueSize) {
+    const { maxQueueSize } = this.#settings;
+    const victim = this.#victim;
+    if (victim !== undefined) {
+      // Only now, that its place is taken: nobody finds the queue empty or with room meanwhile.
+      this.#victim = undefined;
+      const error = new QueueFullError(`dropped for another task: the queue holds its ${maxQueueSize} tasks`);
+      this.#scheduler.drop(victim, error);
+    } else if (!this.#full && this.usage >= maxQueueSize && maxQueueSize > 0) {
       this.#full = true;
       this.#scheduler.emit('full');
     }
@@ -85,9 +98,8 @@ export class Admission {
   /** There may be room now. */
   refill(): void {
     if (this.waiting.size > 0 && !this.#scheduler.ending) {
-      while (this.hasRoom || this.#scheduler.couldStart) {
-        const task = this.waiting.peek();
-        if (task === undefined) break;
+      for (let task = this.waiting.peek(); task !== undefined; task = this.waiting.peek()) {
+        if (!this.#hasRoomFor(task)) break;
         const { priority } = task.extras!;
         this.waiting.remove(task);
         this.#scheduler.enter(task, priority);

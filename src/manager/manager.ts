@@ -246,10 +246,10 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
 
   // ---- waiting ------------------------------------------------------------------------------------------------------
 
-  /** Resolves when nothing is queued and nothing runs; at once if that is so. */
+  /** Resolves when nothing is queued, nothing runs and nothing waits for room; at once if that is so. */
   async onIdle(options?: WaitOptions): Promise<void> {
     checkWaitOptions(options);
-    if (this.#scheduler.unsettled > 0) await this.#scheduler.watchers.untilIdle(options?.signal);
+    if (!this.#scheduler.idle) await this.#scheduler.watchers.untilIdle(options?.signal);
   }
 
   /** Resolves when nothing is queued; at once if that is so. */

@@ -84,6 +84,8 @@ function outranks(a: Level, b: Level): boolean {
 export interface TaskQueueOptions {
   readonly agingMs?: number | undefined;
   readonly concurrencyPerKey?: number | undefined;
+  /** Whether keys take turns. Default true. */
+  readonly byKey?: boolean | undefined;
 }
 
 export class TaskQueue {
@@ -96,10 +98,12 @@ export class TaskQueue {
   readonly #uses = new Map<string, KeyUse>();
   readonly #agingMs: number | undefined;
   readonly #perKey: number | undefined;
+  readonly #byKey: boolean;
 
   constructor(options: TaskQueueOptions = {}) {
     this.#agingMs = options.agingMs;
     this.#perKey = options.concurrencyPerKey;
+    this.#byKey = options.byKey ?? true;
     this.#zero = new Level(this, 0);
     this.#levels.set(0, this.#zero);
   }
@@ -112,6 +116,13 @@ export class TaskQueue {
   /** Whether nothing stands before a new task that has no key. */
   get clear(): boolean {
     return this.#heap.items.length === 0;
+  }
+
+  /** Whether the cap on its key would hold back a new task. */
+  caps(task: Task): boolean {
+    const { extras } = task;
+    if (this.#perKey === undefined || extras?.key === undefined || extras.parent !== undefined) return false;
+    return (this.#uses.get(extras.key)?.running ?? 0) >= this.#perKey;
   }
 
   /** The task that would be taken next. */
@@ -199,7 +210,7 @@ export class TaskQueue {
     const extras = task.extras;
     // Under concurrencyPerKey a child runs in its parent's turn: it is neither counted nor held back, for its parent
     // may hold the very place it would wait for.
-    if (extras === undefined || extras.key === undefined) return level.lane;
+    if (extras === undefined || extras.key === undefined || !this.#byKey) return level.lane;
     if (this.#perKey !== undefined && extras.parent !== undefined) return level.lane;
     level.lanes ??= new Map();
     let lane = level.lanes.get(extras.key);

@@ -174,6 +174,11 @@ export class Scheduler {
     return this.queued + this.running;
   }
 
+  /** Whether there is nothing to do, now or as soon as there is room. */
+  get idle(): boolean {
+    return this.unsettled === 0 && this.admission.waiting.size === 0;
+  }
+
   /** Whether a new task would start at once. */
   get couldStart(): boolean {
     return this.crew.idle.length > 0 && this.queue.clear && this.state !== 'paused' && !this.#turns.yielding;
@@ -190,12 +195,15 @@ export class Scheduler {
   arrive(task: Task): void {
     this.arrived++;
     this.recorder?.arrival(task.queuedAt);
-    if (this.unsettled === 0) {
-      this.#keepAlive.hold();
-      this.#host.onWork();
-    }
+    if (this.unsettled === 0) this.working();
     const { extras } = task;
     if (extras?.parent !== undefined) this.children.adopt(task, extras.parent);
+  }
+
+  /** There is something to do. */
+  working(): void {
+    this.#keepAlive.hold();
+    this.#host.onWork();
   }
 
   /** A submission was refused: it never arrived. */
@@ -262,6 +270,7 @@ export class Scheduler {
       this.next(worker, this.now());
     }
     this.pump();
+    if (this.admission.attentive) this.admission.refill();
   }
 
   /** Starts a task just submitted, which never was in the queue: in the async context of its submission, that is. */
@@ -412,7 +421,7 @@ export class Scheduler {
     task.home = undefined;
     if (extras !== undefined) this.#ended(task, extras);
     deliver(task, COMPLETED, value);
-    if (this.unsettled === 0) this.#idled();
+    if (this.unsettled === 0) this.idled();
   }
 
   /** Its function has thrown: again, if its resource was to blame or its retry policy says so. */
@@ -569,7 +578,7 @@ export class Scheduler {
         attempt,
       });
     }
-    if (this.unsettled === 0) this.#idled();
+    if (this.unsettled === 0) this.idled();
   }
 
   /** A run is over: what lives only as long as it does goes first, while the task still counts as running. */
@@ -584,7 +593,9 @@ export class Scheduler {
     if (extras.childNode !== undefined) this.children.settled(task);
   }
 
-  #idled(): void {
+  /** Nothing is queued and nothing runs. */
+  idled(): void {
+    if (!this.idle) return;
     this.#keepAlive.letGo();
     this.watchers.onIdle();
     if (this.#host.listens('idle')) this.emit('idle');

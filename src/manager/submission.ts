@@ -219,6 +219,7 @@ export class Submission {
       sink.refusal = kind;
       sink.settle(task, REJECTED, error);
     }
+    if (this.#scheduler.unsettled === 0) this.#scheduler.idled();
   }
 
   /** Everything that can be wrong with a submission, and everything rare about it. */
@@ -317,6 +318,7 @@ export class Submission {
     const extras = task.rare();
     extras.priority = priority;
     extras.waiting = true;
+    this.#scheduler.working();
     this.#bound(task);
     this.#scheduler.admission.waiting.push(task, priority);
   }

@@ -297,7 +297,7 @@ export interface TaskFailure {
 
 /** The events of a TaskManager, by name, with what their listeners get. */
 export interface ManagerEvents {
-  /** Nothing is queued and nothing runs any more. */
+  /** Nothing is queued, nothing runs and nothing waits for room any more. */
   idle: [];
   /** Nothing is queued any more. */
   empty: [];
