@@ -191,10 +191,9 @@ export class Scheduler {
 
   // ---- starting -----------------------------------------------------------------------------------------------------
 
-  /** Counts an admitted task; its state is the caller's to set. */
+  /** Counts an admitted task. The caller counts it as queued or running too, and only then tells the recorder. */
   arrive(task: Task): void {
     this.arrived++;
-    this.recorder?.arrival(task.queuedAt);
     if (this.unsettled === 0) this.working();
     const { extras } = task;
     if (extras?.parent !== undefined) this.children.adopt(task, extras.parent);
@@ -218,6 +217,7 @@ export class Scheduler {
     task.state = QUEUED;
     this.queued++;
     this.queue.push(task, priority);
+    this.recorder?.arrival(task.queuedAt);
     const { extras } = task;
     if (extras !== undefined) extras.waiting = false;
     if (extras === undefined || extras.takesRoom) this.admission.entered(task, priority);
@@ -286,6 +286,7 @@ export class Scheduler {
     }
     this.running++;
     this.#start(worker, task, now);
+    this.recorder?.arrival(now);
     worker.begin();
   }
 
@@ -300,8 +301,10 @@ export class Scheduler {
     this.running++;
     if (!worker.counted) this.runningPast++;
     this.#start(worker, task, this.now());
-    if (direct) worker.begin();
-    else {
+    if (direct) {
+      this.recorder?.arrival(task.queuedAt);
+      worker.begin();
+    } else {
       this.#shrunk();
       this.#open(worker, task);
     }

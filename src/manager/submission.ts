@@ -323,11 +323,12 @@ export class Submission {
     this.#scheduler.admission.waiting.push(task, priority);
   }
 
-  /** Counts a task as queued that isn't in the queue. */
+  /** Counts a task that has just arrived as queued, though it isn't in the queue. */
   #await(task: Task): void {
     task.state = QUEUED;
     this.#scheduler.queued++;
     this.#scheduler.offQueue.add(task);
+    this.#scheduler.recorder?.arrival(task.queuedAt);
   }
 
   /** Whether no cap on its key could hold it back. */
