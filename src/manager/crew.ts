@@ -5,6 +5,7 @@
  * used on top, so that warm resources are reused and cold ones can be let go.
  */
 
+import { Ages } from './ages.ts';
 import { Deadline } from './deadlines.ts';
 import { ResourceError, ShutdownError } from './errors.ts';
 import { FOR_BASE, FOR_BURST, type Resources } from './resources.ts';
@@ -32,13 +33,14 @@ export class Crew implements WorkerHome {
   readonly #scheduler: Scheduler;
   readonly #resources: Resources;
   readonly #readyWaiters = new Set<ReadyWaiter>();
-  readonly #ages = new WeakMap<Worker, Deadline<Worker>>();
+  readonly #ages: Ages;
   readonly #rests = new WeakMap<Worker, Deadline<Worker>>();
   #lastFailure: ResourceError | undefined;
 
   constructor(scheduler: Scheduler, resources: Resources) {
     this.#scheduler = scheduler;
     this.#resources = resources;
+    this.#ages = new Ages(scheduler, (worker) => this.#onAge(worker));
   }
 
   get size(): number {
@@ -152,8 +154,7 @@ export class Crew implements WorkerHome {
     this.workers.delete(worker);
     if (worker.kind === 'base') this.baseCount--;
     else this.burstCount--;
-    const age = this.#ages.get(worker);
-    if (age !== undefined) this.#scheduler.deadlines.lift(age);
+    this.#ages.end(worker);
     if (phase === CREATING) worker.creation?.abort(reason ?? new ResourceError('the resource is not wanted any more'));
     else {
       this.active--;
@@ -190,12 +191,7 @@ export class Crew implements WorkerHome {
     worker.creation = undefined;
     worker.resource = resource;
     this.active++;
-    const { maxAgeMs } = this.#scheduler.settings;
-    if (maxAgeMs !== undefined) {
-      const age = new Deadline(worker, this.#onAge);
-      this.#ages.set(worker, age);
-      this.#scheduler.deadlines.set(age, maxAgeMs, this.#scheduler.now());
-    }
+    this.#ages.begin(worker);
     worker.phase = IDLE;
     if (this.#readyWaiters.size > 0 && this.#isReady()) {
       for (const waiter of this.#readyWaiters) waiter.resolve();
@@ -205,10 +201,10 @@ export class Crew implements WorkerHome {
     else this.#scheduler.next(worker, this.#scheduler.now());
   }
 
-  readonly #onAge = (worker: Worker): void => {
+  #onAge(worker: Worker): void {
     if (worker.phase === IDLE) this.#replace(worker, 'maxAge');
     else worker.retire ??= 'maxAge';
-  };
+  }
 
   #isReady(): boolean {
     let ready = 0;

@@ -2,10 +2,12 @@
  * The resources of `runTask`, past the queue: a pool made when first needed, and temporary ones beyond it, each for one
  * task. Also the temporary resources of children that asked for their own.
  */
+import { Ages } from './ages.ts';
 import { ResourceError } from './errors.ts';
 import { type Resources, URGENT } from './resources.ts';
 import type { Scheduler } from './scheduler.ts';
 import { QUEUED, type Task } from './task.ts';
+import type { ReplaceReason } from './types.ts';
 import { BUSY, CREATING, GONE, IDLE, Worker, type WorkerHome } from './worker.ts';
 
 export class RunPool implements WorkerHome {
@@ -16,10 +18,12 @@ export class RunPool implements WorkerHome {
   temporary = 0;
   readonly #scheduler: Scheduler;
   readonly #resources: Resources;
+  readonly #ages: Ages;
 
   constructor(scheduler: Scheduler, resources: Resources) {
     this.#scheduler = scheduler;
     this.#resources = resources;
+    this.#ages = new Ages(scheduler, (worker) => this.#retire(worker, 'maxAge'));
   }
 
   /** An idle worker, or a new one; undefined when all that there may be are busy. */
@@ -102,10 +106,7 @@ export class RunPool implements WorkerHome {
 
   /** Destroys what is idle; what is busy goes when it is free. */
   recycle(): void {
-    for (const worker of [...this.workers]) {
-      if (worker.phase === IDLE) this.#drop(worker);
-      else worker.retire ??= 'recycled';
-    }
+    for (const worker of [...this.workers]) this.#retire(worker, 'recycled');
   }
 
   close(): void {
@@ -128,12 +129,18 @@ export class RunPool implements WorkerHome {
         worker.creation = undefined;
         worker.resource = resource;
         worker.phase = BUSY;
+        this.#ages.begin(worker);
         use();
       });
     } catch (error) {
       if (worker.phase !== GONE) this.#drop(worker);
       throw error;
     }
+  }
+
+  #retire(worker: Worker, reason: ReplaceReason): void {
+    if (worker.phase === IDLE) this.#drop(worker);
+    else worker.retire ??= reason;
   }
 
   #rest(worker: Worker): void {
@@ -148,6 +155,7 @@ export class RunPool implements WorkerHome {
     this.workers.delete(worker);
     if (worker.kind === 'pooled') this.pooled--;
     else this.temporary--;
+    this.#ages.end(worker);
     if (phase === CREATING) worker.creation?.abort(new ResourceError('the resource is not wanted any more'));
     else if (!this.#resources.trivial) void this.#resources.destroy(worker.resource);
     this.#scheduler.workerGone(worker);

@@ -125,7 +125,7 @@ export class Worker {
 
   readonly #onFulfilled = (value: unknown): void => {
     if (this.context?.defers !== undefined) {
-      void this.#runDefers(this.context.defers).then(() => this.#onFulfilled(value));
+      this.#runDefers(() => this.#onFulfilled(value));
       return;
     }
     const { scheduler } = this;
@@ -137,7 +137,7 @@ export class Worker {
 
   readonly #onRejected = (error: unknown): void => {
     if (this.context?.defers !== undefined) {
-      void this.#runDefers(this.context.defers).then(() => this.#onRejected(error));
+      this.#runDefers(() => this.#onRejected(error));
       return;
     }
     const { scheduler } = this;
@@ -150,16 +150,25 @@ export class Worker {
     this.#free(now);
   };
 
-  async #runDefers(defers: (() => unknown)[]): Promise<void> {
+  /** Calls what was deferred, the last first, and then `then`: in this very turn if all of it is synchronous. */
+  #runDefers(then: () => void): void {
+    const context = this.context!;
     // A deferred function may defer more.
-    for (let fn = defers.pop(); fn !== undefined; fn = defers.pop()) {
+    for (let fn = context.defers?.pop(); fn !== undefined; fn = context.defers?.pop()) {
       try {
-        await fn();
+        const result = fn();
+        if (typeof (result as PromiseLike<unknown> | undefined | null)?.then === 'function') {
+          Promise.resolve(result)
+            .catch((error) => this.scheduler.report(error, 'a deferred function rejected'))
+            .then(() => this.#runDefers(then));
+          return;
+        }
       } catch (error) {
         this.scheduler.report(error, 'a deferred function threw');
       }
     }
-    this.context!.defers = undefined;
+    context.defers = undefined;
+    then();
   }
 
   /** Its function has returned. */

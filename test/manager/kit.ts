@@ -1,7 +1,13 @@
 /** What the tests of the heart share: promises settled by hand, resources that are watched, and the books. */
 import assert from 'node:assert/strict';
-import type { CreateContext, ManagerEvents, TaskManager } from '../../src/manager/index.ts';
+import { after } from 'node:test';
+import type { CreateContext, ManagerEvents, ManagerMetrics, TaskManager } from '../../src/manager/index.ts';
 import { turn } from '../../src/testing/turn.ts';
+
+// A test that fails leaves its manager as it is, and one with work would hold the process for ever.
+after(() => {
+  setTimeout(() => process.exit(process.exitCode ?? 1), 1_000).unref();
+});
 
 /** A promise settled by hand. */
 export interface Deferred<T> {
@@ -81,7 +87,7 @@ export class Stock {
 }
 
 /** Asserts that the books balance (promise 2), and returns the metrics. */
-export function assertBooks(manager: TaskManager<never>): ReturnType<TaskManager['metrics']> {
+export function assertBooks<R>(manager: TaskManager<R>): ManagerMetrics {
   const stats = manager.stats();
   const metrics = manager.metrics();
   assert.equal(
