@@ -123,7 +123,7 @@ export class Scheduler {
     this.callbacks.onFlushed = () => this.onProgress?.();
     this.#turns = new Turns(settings.yieldTasks, settings.yieldMs, () => this.pump());
     // As on the web, the signal's reason is what the task rejects with, whatever it is.
-    this.signals = new Signals((task, reason) => this.cancelFor(task, reason));
+    this.signals = new Signals((task, reason, err) => this.cancelFor(task, reason, err));
     this.resources = new Resources(settings, {
       onCreateFailed: (error, inRow) => {
         this.report(error, `a resource could not be created (${inRow} in a row)`);
@@ -657,9 +657,9 @@ export class Scheduler {
     return canceled;
   }
 
-  /** Ends a task for what ended another: as timed out if that was a timeout. */
-  cancelFor(task: Task, error: unknown): void {
-    this.end(task, isTimeout(error) ? TIMED_OUT : CANCELED, error);
+  /** Ends a task for what ended another: as timed out if that, or the error that stands for it, was a timeout. */
+  cancelFor(task: Task, error: unknown, err: unknown = error): void {
+    this.end(task, isTimeout(err) ? TIMED_OUT : CANCELED, error);
   }
 
   /** Fails a task that couldn't begin. */

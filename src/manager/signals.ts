@@ -12,12 +12,15 @@ export function firedReason(source: AbortSignal | Context): { reason: unknown } 
   return source.err === undefined ? undefined : { reason: source.cause };
 }
 
+/** `err` says whether it was a deadline; `reason` is what its setter has to say of that. */
+type EndTask = (task: Task, reason: unknown, err: Error) => void;
+
 export class Signals {
   readonly #groups = new Map<AbortSignal | Context, List<Task>>();
-  readonly #end: (task: Task, reason: unknown) => void;
+  readonly #end: EndTask;
 
   /** @param end ends one task for the reason its signal gave. */
-  constructor(end: (task: Task, reason: unknown) => void) {
+  constructor(end: EndTask) {
     this.#end = end;
   }
 
@@ -40,16 +43,16 @@ class SignalGroup extends List<Task> {
   constructor(
     source: AbortSignal | Context,
     groups: Map<AbortSignal | Context, List<Task>>,
-    end: (task: Task, reason: unknown) => void,
+    end: EndTask,
   ) {
     super();
     this.#source = source;
     this.#groups = groups;
     this.#scope = new CancelScope(contextOf(source));
-    this.#scope.subscribe((_, cause) => {
+    this.#scope.subscribe((err, cause) => {
       // Ending a task takes it off the list.
       for (let node = this.first; node !== undefined; node = this.first) {
-        end(node.value, cause);
+        end(node.value, cause, err);
         if (node.list === this) this.remove(node);
       }
     });
