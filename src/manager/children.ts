@@ -80,8 +80,9 @@ export class Children implements WorkerHome {
       if (scheduler.crew.idle.length > 0 || this.#blocked < scheduler.running - scheduler.runningPast) return;
       const child = this.#queued.first!.value;
       scheduler.unqueue(child);
-      if (child.extras!.ownResource) this.#runOnOwn(child);
-      else this.#runAsGuest(child, child.extras!.parent!.task.home as Worker);
+      const host = child.extras!.parent!.task.home as Worker;
+      if (child.extras!.ownResource || host.retire === 'unhealthy') this.#runOnOwn(child);
+      else this.#runAsGuest(child, host);
     }
   }
 
@@ -107,7 +108,8 @@ export class Children implements WorkerHome {
   release(guest: Worker, now: number): void {
     this.#leave(guest);
     const host = guest.host!;
-    if (guest.retire !== undefined) host.retire ??= guest.retire;
+    if (guest.retire === 'unhealthy') host.retire = 'unhealthy';
+    else host.retire ??= guest.retire;
     host.guestLeft(now);
     this.#scheduler.pump();
   }

@@ -100,7 +100,11 @@ export class Crew implements WorkerHome {
     if (++worker.uses >= settings.maxUses) worker.retire ??= 'maxUses';
     if (worker.retire !== undefined) this.#replace(worker, worker.retire);
     else if (this.closing || this.#isSurplus(worker)) this.dismiss(worker);
-    else this.#scheduler.next(worker, now);
+    else {
+      this.#scheduler.next(worker, now);
+      return;
+    }
+    this.#scheduler.children.relieve();
   }
 
   /** Its function wouldn't return: the resource is destroyed under it. */

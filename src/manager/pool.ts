@@ -89,6 +89,7 @@ export class RunPool implements WorkerHome {
     this.#create(worker, use).catch((error) => {
       decided();
       if (task.state === QUEUED) this.#scheduler.failQueued(task, error);
+      this.#scheduler.children.relieve();
     });
   }
 
@@ -98,6 +99,8 @@ export class RunPool implements WorkerHome {
     if (worker.kind === 'temporary' || worker.retire !== undefined || worker.uses >= maxUses || this.closing) {
       this.#drop(worker);
     } else this.#rest(worker);
+    // It may have been a child's own, for which its siblings have waited.
+    this.#scheduler.children.relieve();
   }
 
   abandoned(worker: Worker): void {

@@ -48,7 +48,7 @@ function priorityOf(options: TaskOptions | undefined, preset: Preset, parent: Ta
 
 export class Submission {
   readonly #scheduler: Scheduler;
-  #lastStamp = 0;
+  #lastStamp = Number.NEGATIVE_INFINITY;
   #terms = new Terms(undefined, undefined, undefined, false);
 
   constructor(scheduler: Scheduler) {

@@ -31,6 +31,18 @@ export async function settle(turns = 5): Promise<void> {
   for (let i = 0; i < turns; i++) await turn();
 }
 
+/** The outcome of a promise that needs no time to pass: fails, instead of hanging, when that never comes. */
+export async function within<T>(promise: Promise<T>, turns = 200): Promise<T> {
+  let isSettled = false;
+  const settled = (): void => {
+    isSettled = true;
+  };
+  promise.then(settled, settled);
+  for (let i = 0; i < turns && !isSettled; i++) await turn();
+  if (!isSettled) throw new assert.AssertionError({ message: `still pending after ${turns} turns: a deadlock?` });
+  return promise;
+}
+
 export const noop = (): void => {};
 
 /** A task's function that only ends when its run is canceled. */
