@@ -61,6 +61,8 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
   #task: Task | undefined;
   #state: State | undefined;
   #failure: { readonly error: unknown } | undefined;
+  /** Whoever reads on is told of no failure any more. */
+  #left = false;
   /** The reader has left, or the task has ended: the generator is to end. */
   #closed = false;
   #resume: (() => void) | undefined;
@@ -103,6 +105,7 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
   }
 
   async return(): Promise<IteratorResult<E, undefined>> {
+    this.#left = true;
     this.#values.length = 0;
     if (this.#state === undefined) this.cancel(new CanceledError('the reader has left the stream'));
     this.#failure = undefined;
@@ -121,7 +124,7 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
   settle(task: Task, state: State, value: unknown): void {
     this.#state = state;
     this.#closed = true;
-    if (state !== COMPLETED) this.#failure = { error: value };
+    if (state !== COMPLETED && !this.#left) this.#failure = { error: value };
     if (task.home === undefined) this.#resolveOver();
     this.#settleReaders();
     this.#wake();
