@@ -172,7 +172,7 @@ class Mapping<E> implements TaskMap<E> {
     slot.refusal = undefined;
     this.#free.push(slot);
     if (this.#free.length === this.#slots.length) this.#resolveClosed?.();
-    if (!this.#ended && !this.#pullScheduled && this.#readers.length === 0) {
+    if (!this.#ended && !this.#pullScheduled) {
       // In a turn of its own, when the worker is free to start the next item at once.
       this.#pullScheduled = true;
       if (foreign && this.#origin !== undefined)
