@@ -1,7 +1,10 @@
 /**
- * Runs the cases of a suite in turn, round after round (a, b, c, a, b, c), so that whatever slows the machine for a
- * while slows them all. One iteration of tinybench is one batch; garbage of the batch before is collected first,
- * outside of the measured time.
+ * Runs the cases of a suite in turn, round after round, so that whatever slows the machine for a while slows them all;
+ * and each round begins with another case, so that no case always pays for the garbage of the same one before it.
+ *
+ * One iteration of tinybench is one batch. No garbage collection is forced between timed batches: it would hide what a
+ * contender leaves behind, and it resets V8's idea of how large the heap may grow, so that the next batch, whoever's it
+ * is, is charged for a full collection in its middle.
  */
 import { Bench } from 'tinybench';
 import { type Case, label } from './suite.ts';
@@ -16,15 +19,19 @@ export interface Rounds {
 export async function measureTime(cases: readonly Case[], { rounds, warmup, onRound }: Rounds): Promise<number[]> {
   // Tinybench runs all iterations of a task before the next task; one iteration a run, and many runs, interleave them.
   const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true });
-  for (const entry of cases) bench.add(label(entry), () => entry.run(), { async: true, beforeEach: settle });
+  for (const entry of cases) bench.add(label(entry), () => entry.run(), { async: true, beforeEach: turn });
+  const { tasks } = bench;
   const samples: number[][] = cases.map(() => []);
   for (let round = 0; round < warmup + rounds; round++) {
     onRound(round + 1, warmup + rounds);
-    bench.reset();
-    await bench.run();
-    if (round < warmup) continue;
-    for (const [i, { result }] of bench.tasks.entries()) {
-      if (result.state === 'completed') samples[i]!.push((result.latency.p50 * 1e6) / cases[i]!.tasks);
+    for (let k = 0; k < tasks.length; k++) {
+      const i = (k + round) % tasks.length;
+      const task = tasks[i]!;
+      task.reset();
+      const { result } = await task.run();
+      if (result.state === 'errored') throw result.error;
+      if (round < warmup || result.state !== 'completed') continue;
+      samples[i]!.push((result.latency.p50 * 1e6) / cases[i]!.tasks);
     }
   }
   return samples.map(median);
@@ -44,9 +51,14 @@ export async function measureBytes(cases: readonly Case[], { rounds, warmup, onR
   return samples.map(median);
 }
 
-/** Lets what is pending happen, then collects the garbage. */
-export async function settle(): Promise<void> {
+/** Lets what is pending happen. */
+async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The same, then collects the garbage. */
+export async function settle(): Promise<void> {
+  await turn();
   if (globalThis.gc === undefined) throw new Error('the bench needs node --expose-gc');
   globalThis.gc();
 }

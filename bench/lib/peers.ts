@@ -21,7 +21,7 @@ export function withPLimit(): Submit {
 }
 
 export function withFastq(): Submit {
-  const queue = fastq.promise((task: () => Promise<void>) => task(), CONCURRENCY);
+  const queue = fastq.promise(async (task: () => Promise<void>) => task(), CONCURRENCY);
   return (task) => queue.push(task);
 }
 

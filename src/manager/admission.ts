@@ -55,6 +55,7 @@ export class Admission {
 
   /** Decides on a task that can't start at once, and makes room for it where the policy says so. */
   judge(task: Task, priority: number, attempt: boolean): Verdict {
+    if (this.usage < this.#settings.maxQueueSize && this.waiting.size === 0) return 'enter';
     // Who comes later doesn't overtake those who wait for the same room.
     const hasRoom = this.#hasRoomFor(task);
     if (hasRoom && this.waiting.size === 0) return 'enter';

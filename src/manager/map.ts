@@ -8,7 +8,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { CanceledError } from '../go/errors.ts';
 import { checkFunction, checkMapOptions, show } from './options.ts';
-import { firedReason } from './signals.ts';
+import { firedReason, onFired } from './signals.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
 import { COMPLETED, Receiver, type State, type Task } from './task.ts';
 import type { MapOptions, TaskOptions } from './types.ts';
@@ -97,6 +97,8 @@ class Mapping<E> implements TaskMap<E> {
   #ended = false;
   /** An asynchronous source is being asked. */
   #asking = false;
+  /** Ends the watch on the signal that is kept meanwhile. */
+  #unwatch: (() => void) | undefined;
   #pullScheduled = false;
   #failure: { readonly error: unknown } | undefined;
   /** For pulling on behalf of the reader from elsewhere: tasks run in the context in which map was called. */
@@ -197,8 +199,7 @@ class Mapping<E> implements TaskMap<E> {
     const { signal } = this.#options;
     const fired = signal === undefined ? undefined : firedReason(signal);
     if (fired !== undefined) {
-      this.#end();
-      if (this.#options.settled !== true) this.#fail(fired.reason);
+      this.#onSignal(fired.reason);
       return;
     }
     const workers = Math.max(1, this.#submitter[schedulerOf].crew.size);
@@ -225,19 +226,32 @@ class Mapping<E> implements TaskMap<E> {
       return;
     }
     this.#asking = true;
+    const { signal } = this.#options;
+    if (signal !== undefined) this.#unwatch = onFired(signal, this.#onSignal);
     (answer as Promise<IteratorResult<unknown>>).then(
       (result) => {
         this.#asking = false;
-        if (!this.#ended) this.#answered(result);
+        this.#unwatch?.();
+        // What comes too late is nobody's.
+        if (this.#ended) return;
+        this.#answered(result);
         this.#pull();
         this.#settleReaders();
       },
       (error) => {
         this.#asking = false;
-        this.#sourceFailed(error);
+        this.#unwatch?.();
+        if (!this.#ended) this.#sourceFailed(error);
       },
     );
   }
+
+  /** Its tasks are ended by the signal themselves. */
+  readonly #onSignal = (reason: unknown): void => {
+    this.#end();
+    if (this.#options.settled !== true) this.#fail(reason);
+    this.#settleReaders();
+  };
 
   #answered(result: IteratorResult<unknown>): void {
     if (result.done === true) this.#ended = true;
@@ -301,6 +315,7 @@ class Mapping<E> implements TaskMap<E> {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#unwatch?.();
     try {
       const closing = this.#source.return?.() as unknown;
       if (closing instanceof Promise) closing.catch(() => {});
@@ -325,7 +340,7 @@ class Mapping<E> implements TaskMap<E> {
 
   /** Ends the readers, if nothing can come any more. */
   #settleReaders(): void {
-    if (this.#readers.length === 0 || !this.#ended || this.#asking || this.#underWay > 0) return;
+    if (this.#readers.length === 0 || !this.#ended || this.#underWay > 0) return;
     const failure = this.#failure;
     const first = this.#readers.shift()!;
     if (failure === undefined) first.resolve({ done: true, value: undefined });

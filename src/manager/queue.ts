@@ -157,6 +157,18 @@ export class TaskQueue {
     const level = this.#settleTop();
     if (level === undefined) return undefined;
     const lane = level.turn!;
+    const { first } = lane;
+    const next = first?.next;
+    if (next !== undefined && lane === level.lane && lane.nextLane === lane && lane.retries === undefined) {
+      // The common case, a queue without keys that isn't emptied by this: all the rest of it doesn't matter.
+      lane.first = next;
+      next.previous = undefined;
+      first!.next = undefined;
+      this.size--;
+      if (level.priority > 0) this.prioritySize--;
+      if (this.#agingMs !== undefined) this.#rerank(level);
+      return first;
+    }
     const task = lane.head()!;
     const use = lane.use;
     if (use !== undefined) use.running++;

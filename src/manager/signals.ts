@@ -12,6 +12,13 @@ export function firedReason(source: AbortSignal | Context): { reason: unknown } 
   return source.err === undefined ? undefined : { reason: source.cause };
 }
 
+/** Has `listener` called with the reason when `source` fires, until the function returned is called. */
+export function onFired(source: AbortSignal | Context, listener: (reason: unknown) => void): () => void {
+  const scope = new CancelScope(contextOf(source));
+  scope.subscribe((_, cause) => listener(cause));
+  return () => scope.release();
+}
+
 /** `err` says whether it was a deadline; `reason` is what its setter has to say of that. */
 type EndTask = (task: Task, reason: unknown, err: Error) => void;
 

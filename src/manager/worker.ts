@@ -40,7 +40,8 @@ export class Worker {
   /** Set until its function returns, settled or not. */
   task: Task | undefined = undefined;
   context: TaskContext | undefined = undefined;
-  startedAt = 0;
+  /** NaN before the first, so that the field holds a double from the beginning. */
+  startedAt = Number.NaN;
   priority = 0;
   keyUse: KeyUse | undefined = undefined;
   uses = 0;
