@@ -101,7 +101,7 @@ class Mapping<E> implements TaskMap<E> {
   #unwatch: (() => void) | undefined;
   #pullScheduled = false;
   #failure: { readonly error: unknown } | undefined;
-  /** For pulling on behalf of the reader from elsewhere: tasks run in the context in which map was called. */
+  /** For pulling from elsewhere: tasks run in the async context in which map was called. */
   readonly #origin: AsyncResource | undefined;
   #closed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
@@ -131,13 +131,13 @@ class Mapping<E> implements TaskMap<E> {
   next(): Promise<IteratorResult<E, undefined>> {
     if (this.#readyHead < this.#ready.length) {
       const value = this.#shiftReady() as E;
-      this.#pull();
+      this.#pullForReader();
       return Promise.resolve({ done: false, value });
     }
     const promise = new Promise<IteratorResult<unknown, undefined>>((resolve, reject) => {
       this.#readers.push({ resolve, reject });
     });
-    this.#pull();
+    this.#pullForReader();
     this.#settleReaders();
     return promise as Promise<IteratorResult<E, undefined>>;
   }
@@ -183,6 +183,14 @@ class Mapping<E> implements TaskMap<E> {
     }
     this.#settleReaders();
   }
+
+  /** The reader's async context may be another than that in which map was called. */
+  #pullForReader(): void {
+    if (this.#origin === undefined) this.#pull();
+    else this.#origin.runInAsyncScope(this.#pullNow);
+  }
+
+  readonly #pullNow = (): void => this.#pull();
 
   readonly #pullLater = (): void => {
     this.#pullScheduled = false;

@@ -47,11 +47,7 @@ class SignalGroup extends List<Task> {
   readonly #groups: Map<AbortSignal | Context, List<Task>>;
   readonly #scope: CancelScope;
 
-  constructor(
-    source: AbortSignal | Context,
-    groups: Map<AbortSignal | Context, List<Task>>,
-    end: EndTask,
-  ) {
+  constructor(source: AbortSignal | Context, groups: Map<AbortSignal | Context, List<Task>>, end: EndTask) {
     super();
     this.#source = source;
     this.#groups = groups;
