@@ -57,9 +57,11 @@ export class Crew implements WorkerHome {
     if (this.closing) return;
     const { workerCount, maxWorkerCount } = this.#scheduler.settings;
     this.#burstWanted = Math.min(this.#burstWanted, maxWorkerCount - workerCount);
-    for (const worker of this.workers) {
-      if (this.baseCount < workerCount && worker.kind === 'burst') this.#promote(worker);
-      else if (this.baseCount > workerCount && worker.kind === 'base') this.#demote(worker);
+    if (this.baseCount < workerCount) {
+      const best = this.#dispensable('burst').reverse();
+      for (const worker of best.slice(0, workerCount - this.baseCount)) this.#promote(worker);
+    } else if (this.baseCount > workerCount) {
+      for (const worker of this.#dispensable('base').slice(0, this.baseCount - workerCount)) this.#demote(worker);
     }
     while (this.baseCount < workerCount) this.#hire('base');
     while (this.burstCount < this.#burstWanted) this.#hire('burst');
@@ -243,19 +245,30 @@ export class Crew implements WorkerHome {
     if (idleMs !== undefined && worker.phase === IDLE) this.#setRest(worker, idleMs);
   }
 
+  /** Whether a free worker goes because there are too many. If it isn't the one who should, that one stays for it. */
   #isSurplus(worker: Worker): boolean {
-    return worker.kind === 'burst' && this.burstCount > this.#burstWanted;
+    if (this.burstCount <= this.#burstWanted) return false;
+    if (worker.kind === 'base') {
+      this.#promote(this.#dispensable('burst').at(-1)!);
+      this.#demote(worker);
+    }
+    return true;
   }
 
-  /** Those in creation first, then the longest idle; who is busy goes when free. */
+  /** Who is busy goes when free. */
   #dismissSurplus(): void {
     if (this.burstCount <= this.#burstWanted) return;
-    const free = [...this.workers].filter((worker) => worker.kind === 'burst' && worker.phase === CREATING).reverse();
-    free.push(...this.idle.filter((worker) => worker.kind === 'burst'));
-    for (const worker of free) {
-      if (this.burstCount <= this.#burstWanted) return;
-      this.dismiss(worker);
+    for (const worker of this.#dispensable('burst').slice(0, this.burstCount - this.#burstWanted)) {
+      if (worker.phase !== BUSY) this.dismiss(worker);
     }
+  }
+
+  /** In the order in which they may go: those in creation, the newest first, then the longest idle, then the busy. */
+  #dispensable(kind: 'base' | 'burst'): Worker[] {
+    const workers = [...this.workers].filter((worker) => worker.kind === kind);
+    const creating = workers.filter(({ phase }) => phase === CREATING).reverse();
+    const idle = this.idle.filter((worker) => worker.kind === kind);
+    return [...creating, ...idle, ...workers.filter(({ phase }) => phase === BUSY)];
   }
 
   #unrest(worker: Worker): void {
