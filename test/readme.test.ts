@@ -1,0 +1,135 @@
+/** What README.md and docs/ say is true: their code compiles, runs and prints what they claim; tables miss nothing. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { format } from 'node:util';
+import * as errand from 'errand';
+import { withLeakCheck } from 'errand/testing';
+import { ROOT } from './programs.ts';
+import { removeSnippets, SNIPPET_DIR, snippetsOf, writeSnippets } from './snippets.ts';
+
+const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)]
+  .filter((name) => name.endsWith('.md'))
+  .concat('examples/README.md', 'CHANGELOG.md');
+const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
+const readme = read('README.md');
+const snippets = (await Promise.all(PAGES.map(snippetsOf))).flat();
+
+describe('every snippet', () => {
+  before(() => writeSnippets(snippets));
+  after(removeSnippets);
+
+  test('compiles', async () => {
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+    const child = spawn(process.execPath, [tsc, '-p', SNIPPET_DIR], { cwd: ROOT });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    assert.equal(code, 0, said);
+  });
+
+  for (const { name, path, source, says } of snippets) {
+    test(`${name} runs, leaves nothing behind, and prints what it says`, async (t) => {
+      const printed: string[] = [];
+      t.mock.method(console, 'log', (...values: unknown[]) => void printed.push(format(...values)));
+      const run = async (): Promise<void> => {
+        await import(pathToFileURL(path).href);
+      };
+      // Only one check can be at work in a process.
+      await (source.includes('withLeakCheck') ? run() : withLeakCheck(run)());
+      for (const lines of says) {
+        let from = 0;
+        for (const line of lines) {
+          const at = printed.indexOf(line, from);
+          assert.ok(at >= 0, `should print ${lines.join(' → ')}, but printed:\n${printed.join('\n')}`);
+          from = at + 1;
+        }
+      }
+      for (const line of new Set(says.flat())) {
+        const isLine = (other: string): boolean => other === line;
+        assert.ok(
+          printed.filter(isLine).length >= says.flat().filter(isLine).length,
+          `should print ${line} more often`,
+        );
+      }
+    });
+  }
+});
+
+/** The first column of the table under a heading. */
+function namesUnder(heading: string): string[] {
+  const section = readme.split(new RegExp(`^#+ ${heading}$`, 'm'))[1]!.split(/^#+ /m)[0]!;
+  return [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name!);
+}
+
+/** The options a call knows, from what it says of one it doesn't. */
+function knownFrom(call: () => unknown): string[] {
+  let message = '';
+  assert.throws(call, (error: Error) => {
+    ({ message } = error);
+    return true;
+  });
+  return message.split('those are ')[1]!.split(', ');
+}
+
+describe('README.md', () => {
+  test('lists every option of a manager', () => {
+    const known = knownFrom(() => new errand.TaskManager({ unknown: 1 } as object));
+    assert.deepEqual(namesUnder('Options').sort(), known.sort());
+  });
+
+  test('lists every error with its code', () => {
+    const errors = Object.entries(errand).filter(
+      ([name, value]) => name.endsWith('Error') && name !== 'ErrandError' && typeof value === 'function',
+    );
+    assert.deepEqual(namesUnder('Errors').sort(), errors.map(([name]) => name).sort());
+    for (const [name, ErrorClass] of errors) {
+      const { code } = new (ErrorClass as new () => errand.ErrandError)();
+      assert.ok(readme.includes(`| \`${name}\` | \`${code}\` |`), name);
+    }
+  });
+
+  test('names every method of a manager, and every event', () => {
+    const manager = errand.TaskManager.prototype;
+    const submitter = Object.getPrototypeOf(manager) as object;
+    // `removeListener` is `off` by another name.
+    const methods = [...Object.getOwnPropertyNames(manager), ...Object.getOwnPropertyNames(submitter)].filter(
+      (name) => name !== 'constructor' && name !== 'removeListener',
+    );
+    for (const name of methods) assert.match(readme, new RegExp(`\\b${name}\\b`), name);
+  });
+});
+
+test('docs/architecture.md names every file of src/', () => {
+  const page = read('docs/architecture.md');
+  const files = readdirSync(join(ROOT, 'src'), { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('index.ts'));
+  for (const name of files)
+    assert.ok(page.includes(`\`${name.split(/[\\/]/).at(-1)}\``), `src/${name} is not on the map`);
+});
+
+test('every link to a file or a heading leads somewhere', () => {
+  for (const page of PAGES) {
+    for (const [, target] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target!)) continue;
+      const [path, anchor] = target!.split('#');
+      const file = path === '' ? page : join(dirname(page), path!);
+      assert.ok(existsSync(join(ROOT, file)), `${page} links to ${target}`);
+      if (anchor === undefined) continue;
+      const anchors = [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading!));
+      assert.ok(anchors.includes(anchor), `${page} links to ${target}; headings are ${anchors.join(', ')}`);
+    }
+  }
+});
+
+/** As GitHub makes them. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+}
