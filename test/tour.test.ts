@@ -46,7 +46,7 @@ async function treeOf(t: TestContext, files: Readonly<Record<string, string | nu
   return root;
 }
 
-describe('the tour', { concurrency: 3 }, () => {
+describe('the tour', { concurrency: 3, timeout: 60_000 }, () => {
   test('measures every file of a tree but those it says it skips', async (t) => {
     const text = 'one\ntwo\n';
     const root = await treeOf(t, {
