@@ -82,7 +82,9 @@ describe('README.md', () => {
   test('lists every option of a task', async () => {
     await using manager = new errand.TaskManager({ workerCount: 1 });
     const known = await knownFrom(() => manager.queueTask(() => {}, { unknown: 1 } as object));
-    assert.deepEqual(namesUnder('Submit').sort(), known.sort());
+    // The table has those of `map`, streams and children besides.
+    const listed = namesUnder('Submit');
+    for (const name of known) assert.ok(listed.includes(name), name);
   });
 
   test('lists every error with its code', () => {
