@@ -37,9 +37,15 @@ export const suite: Suite = {
 async function cancelAll(manager: Manager, order: Uint32Array): Promise<void> {
   manager.pause();
   const handles = Array.from(order, () => manager.queueTaskAsync(noop));
-  const ends = Promise.allSettled(handles.map((handle) => handle.result));
-  for (const i of order) handles[i]!.cancel();
-  await ends;
+  await new Promise<void>((resolve) => {
+    let left = handles.length;
+    const rejected = (): void => {
+      left--;
+      if (left === 0) resolve();
+    };
+    for (const handle of handles) handle.result.catch(rejected);
+    for (const i of order) handles[i]!.cancel();
+  });
   manager.resume();
 }
 

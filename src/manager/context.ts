@@ -145,7 +145,7 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   /** @internal */
   [submitTo](receiver: Receiver, fn: unknown, options: TaskOptions | undefined, preset: Preset): boolean {
     const refusal = this.#refusal();
-    if (refusal !== undefined) return this.#worker.scheduler.submission.refuse(receiver, fn, refusal);
+    if (refusal !== undefined) return this.#worker.scheduler.submission.refuse(receiver, fn, 'canceled', refusal);
     return this.#worker.scheduler.submission.to(receiver, fn, options, preset, this as TaskContext);
   }
 

@@ -7,7 +7,7 @@
 
 import { Ages } from './ages.ts';
 import { Deadline } from './deadlines.ts';
-import { ResourceError, ShutdownError } from './errors.ts';
+import { ResourceError } from './errors.ts';
 import { FOR_BASE, FOR_BURST, type Resources } from './resources.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { ReplaceReason } from './types.ts';
@@ -82,10 +82,13 @@ export class Crew implements WorkerHome {
   /** Resolves when all base workers have a resource. */
   ready(): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.closing) reject(new ShutdownError());
+      if (this.closing) reject(this.#scheduler.shutdownError);
       else if (this.#isReady()) resolve();
       else if (this.#hopeless()) reject(this.#hopelessError());
-      else this.#readyWaiters.add({ resolve, reject });
+      else {
+        this.#readyWaiters.add({ resolve, reject });
+        this.#scheduler.holdProcess();
+      }
     });
   }
 
@@ -93,8 +96,7 @@ export class Crew implements WorkerHome {
     this.#lastFailure = error;
     if (!this.#hopeless()) return;
     const hopeless = this.#hopelessError();
-    for (const waiter of this.#readyWaiters) waiter.reject(hopeless);
-    this.#readyWaiters.clear();
+    this.#endWaits((waiter) => waiter.reject(hopeless));
   }
 
   release(worker: Worker, now: number): void {
@@ -145,8 +147,7 @@ export class Crew implements WorkerHome {
   /** Lets all go who are free, or wait for a resource; the others when they are free. */
   close(reason: unknown): void {
     this.closing = true;
-    for (const waiter of this.#readyWaiters) waiter.reject(reason);
-    this.#readyWaiters.clear();
+    this.#endWaits((waiter) => waiter.reject(reason));
     for (const worker of [...this.workers]) {
       if (worker.phase !== BUSY) this.dismiss(worker, reason);
     }
@@ -199,10 +200,7 @@ export class Crew implements WorkerHome {
     this.active++;
     this.#ages.begin(worker);
     worker.phase = IDLE;
-    if (this.#readyWaiters.size > 0 && this.#isReady()) {
-      for (const waiter of this.#readyWaiters) waiter.resolve();
-      this.#readyWaiters.clear();
-    }
+    if (this.#readyWaiters.size > 0 && this.#isReady()) this.#endWaits((waiter) => waiter.resolve());
     if (this.#isSurplus(worker)) this.dismiss(worker);
     else this.#scheduler.next(worker, this.#scheduler.now());
   }
@@ -210,6 +208,14 @@ export class Crew implements WorkerHome {
   #onAge(worker: Worker): void {
     if (worker.phase === IDLE) this.#replace(worker, 'maxAge');
     else worker.retire ??= 'maxAge';
+  }
+
+  #endWaits(tell: (waiter: ReadyWaiter) => void): void {
+    for (const waiter of this.#readyWaiters) {
+      tell(waiter);
+      this.#scheduler.letProcessGo();
+    }
+    this.#readyWaiters.clear();
   }
 
   #isReady(): boolean {

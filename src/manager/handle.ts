@@ -47,6 +47,7 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
   #outcome: unknown = undefined;
   #result: Promise<E> | undefined = undefined;
   #resolve: Resolve | undefined = undefined;
+  #reject: Resolve | undefined = undefined;
   #admitted: Promise<void> | undefined = undefined;
   #resolveAdmitted: Resolve | undefined = undefined;
 
@@ -67,8 +68,10 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
   settle(_task: Task, state: State, value: unknown): void {
     this.#state = state;
     this.#outcome = value;
-    this.#resolve?.(state === COMPLETED ? value : new Rejection(value));
+    if (state === COMPLETED) this.#resolve?.(value);
+    else this.#reject?.(value);
     this.#resolve = undefined;
+    this.#reject = undefined;
     if (state === REJECTED) this.#resolveAdmitted?.(new Rejection(value));
   }
 
@@ -85,8 +88,10 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
       if (this.#state === COMPLETED) this.#result = Promise.resolve(this.#outcome as E);
       else if (this.#state > COMPLETED) this.#result = Promise.reject(this.#outcome);
       else {
-        this.#result = pendingPromise<E>();
-        this.#resolve = resolveOf();
+        this.#result = new Promise<E>((resolve, reject) => {
+          this.#resolve = resolve as Resolve;
+          this.#reject = reject;
+        });
       }
     }
     return this.#result;
@@ -120,7 +125,7 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#scheduler.cancel([this.#task!], reason) > 0;
+    return this.#scheduler.cancel(this.#task!, reason);
   }
 
   setPriority(priority: number): boolean {

@@ -1,19 +1,18 @@
-/** Keeps the process up while there is work: one timer that never matters, held or let go. */
+/** Keeps the process up while there is work, or somebody waits: one timer that never matters, held or let go. */
 
 const LONGEST_MS = 2 ** 31 - 1;
 
 export class KeepAlive {
   #timer: NodeJS.Timeout | undefined;
   #held = false;
-  #pinned = false;
+  #pins = 0;
   #letGo: NodeJS.Immediate | undefined;
   #closed = false;
 
   hold(): void {
-    if (this.#held || this.#closed) return;
+    if (this.#held) return;
     this.#held = true;
-    if (this.#timer === undefined) this.#timer = setInterval(() => {}, LONGEST_MS);
-    else this.#timer.ref();
+    this.#ref();
   }
 
   /** Lets go with the turn of the event loop, so that tasks one after the other in a turn don't flip it each time. */
@@ -22,14 +21,19 @@ export class KeepAlive {
     if (this.#closed) return;
     this.#letGo ??= setImmediate(() => {
       this.#letGo = undefined;
-      if (!this.#held && !this.#pinned) this.#timer?.unref();
+      if (!this.#held && this.#pins === 0) this.#timer?.unref();
     });
   }
 
-  /** Holds until closed. */
+  /** Holds, work or not, until as many calls of `unpin` or the close. */
   pin(): void {
-    this.hold();
-    this.#pinned = true;
+    this.#pins++;
+    this.#ref();
+  }
+
+  unpin(): void {
+    this.#pins--;
+    if (!this.#held) this.letGo();
   }
 
   close(): void {
@@ -37,5 +41,11 @@ export class KeepAlive {
     clearInterval(this.#timer);
     clearImmediate(this.#letGo);
     this.#timer = undefined;
+  }
+
+  #ref(): void {
+    if (this.#closed) return;
+    if (this.#timer === undefined) this.#timer = setInterval(() => {}, LONGEST_MS);
+    else this.#timer.ref();
   }
 }

@@ -8,9 +8,11 @@ import { WorkerGoneError } from './errors.ts';
 import { HandleReceiver } from './handle.ts';
 import {
   checkCollectors,
+  checkEvent,
   checkFilter,
   checkFunction,
   checkManagerOptions,
+  checkResize,
   checkSignalNames,
   checkSize,
   checkStopOptions,
@@ -86,11 +88,12 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     Object.defineProperty(this.#events, Symbol.for('nodejs.rejection'), {
       value: (error: unknown) => this.#scheduler.report(error, 'an event listener rejected'),
     });
-    this.#scheduler.crew.staff();
     if (settings.signal !== undefined) {
       this.#parent = new CancelScope(contextOf(settings.signal));
       this.#parent.subscribe((_, cause) => void this.kill(cause));
     }
+    // Nobody, if the parent's signal has fired already.
+    this.#scheduler.crew.staff();
   }
 
   // ---- lifecycle ----------------------------------------------------------------------------------------------------
@@ -107,10 +110,14 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
    * Takes no more work (children of running tasks excepted), finishes what is queued and running, destroys every
    * resource. A task that still runs `graceMs` after the stop, or after its own start if that is later, is canceled
    * with a ShutdownError. After `timeoutMs` the stop becomes a kill. A second call returns the same promise, and may
-   * only shorten the times.
+   * only shorten the times. Rejects with TypeError or RangeError for what is wrong in `options`, and with nothing else.
    */
   stop(options: StopOptions = {}): Promise<StopSummary> {
-    return this.#shutdown.stop(checkStopOptions(options));
+    try {
+      return this.#shutdown.stop(checkStopOptions(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -134,6 +141,10 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGQUIT'],
     options?: StopOptions,
   ): SignalDisposer {
+    const { state } = this.#scheduler;
+    if (state === 'stopped' || state === 'killed') {
+      throw new TypeError(`stopOnSignals() makes no sense once the manager is ${state}`);
+    }
     checkSignalNames(signals);
     if (options !== undefined) checkStopOptions(options);
     let received = 0;
@@ -168,6 +179,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   /** Changes the number of workers. Surplus workers finish their task first. */
   resize(counts: { readonly workerCount?: number | undefined; readonly maxWorkerCount?: number | undefined }): void {
     this.#refuseAfterEnd('resize()');
+    checkResize(counts);
     const { settings, crew } = this.#scheduler;
     const { workerCount = settings.workerCount } = counts;
     const implied =
@@ -201,8 +213,11 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
    * with the first error, once all have ended.
    */
   async runOnEach<T>(fn: TaskFunction<R, T>): Promise<Awaited<T>[]> {
-    checkFunction('the task', fn);
     const scheduler = this.#scheduler;
+    if (typeof fn !== 'function') {
+      scheduler.refused('invalid');
+      checkFunction('the task', fn);
+    }
     if (scheduler.ending) {
       scheduler.refused('stopped');
       throw scheduler.shutdownError;
@@ -225,7 +240,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   clear(reason?: unknown): number {
     const { queue, offQueue, admission } = this.#scheduler;
     const queued = [...admission.waiting, ...queue, ...offQueue].filter((task) => task.extras?.past !== true);
-    return this.#scheduler.cancel(queued, reason);
+    return this.#cancelAll(queued, reason);
   }
 
   /**
@@ -234,7 +249,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
    * @example manager.cancel({ key: 'tenant-7' }, 'the tenant has left');
    */
   cancel(filter: TaskFilter, reason?: unknown): number {
-    return this.#scheduler.cancel([...this.#living()].filter(this.#matching(filter)), reason);
+    return this.#cancelAll([...this.#living()].filter(this.#matching(filter)), reason);
   }
 
   /** Snapshots of the living tasks that match: those that wait, then those that are queued, then those that run. */
@@ -317,12 +332,14 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
 
   /** Calls `listener` at every `event`. What it throws, or rejects with, goes to the `error` event and the logger. */
   on<E extends keyof ManagerEvents>(event: E, listener: (...details: ManagerEvents[E]) => void): this {
+    checkEvent(event, listener);
     this.#events.on(event, listener as (...details: unknown[]) => void);
     return this;
   }
 
   /** Calls `listener` at the next `event`. */
   once<E extends keyof ManagerEvents>(event: E, listener: (...details: ManagerEvents[E]) => void): this {
+    checkEvent(event, listener);
     this.#events.once(event, listener as (...details: unknown[]) => void);
     return this;
   }
@@ -374,6 +391,12 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   #refuseAfterEnd(what: string): void {
     const { state } = this.#scheduler;
     if (this.#scheduler.ending) throw new TypeError(`${what} makes no sense once the manager is ${state}`);
+  }
+
+  #cancelAll(tasks: readonly Task[], reason: unknown): number {
+    let canceled = 0;
+    for (const task of tasks) if (this.#scheduler.cancel(task, reason)) canceled++;
+    return canceled;
   }
 
   *#living(): Generator<Task> {

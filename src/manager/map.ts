@@ -35,9 +35,23 @@ export function mapTasks<E>(
   fn: ItemFunction,
   options: MapOptions = {},
 ): TaskMap<E> {
-  checkMapOptions(options);
-  checkFunction('the function to map', fn);
-  return new Mapping<E>(submitter, iteratorOf(input), fn, options);
+  try {
+    checkMapOptions(options);
+    checkFunction('the function to map', fn);
+    return new Mapping<E>(submitter, iteratorOf(input), fn, options);
+  } catch (error) {
+    submitter[schedulerOf].refused('invalid');
+    return new Mapping<E>(submitter, throwing(error), fn, {});
+  }
+}
+
+/** A wrong submission is told where its outcome is awaited. */
+function throwing(error: unknown): Iterator<never> {
+  return {
+    next() {
+      throw error;
+    },
+  };
 }
 
 function iteratorOf(input: unknown): Iterator<unknown> | AsyncIterator<unknown> {

@@ -3,12 +3,15 @@ import { availableParallelism, constants } from 'node:os';
 import { type Clock, realClock } from '../go/clock.ts';
 import { type Context, isContext } from '../go/context.ts';
 import type { MetricsCollector } from '../metrics/index.ts';
+import { STATE_NAMES } from './task.ts';
 import type {
   Logger,
+  ManagerEvents,
   MapOptions,
   Overflow,
   RetryPolicy,
   StopOptions,
+  StreamOptions,
   TaskManagerOptions,
   TaskOptions,
 } from './types.ts';
@@ -103,6 +106,7 @@ export function checkRetry(value: RetryPolicy | undefined): RetryPolicy | undefi
   if (value === undefined) return undefined;
   checkObject('retry', value);
   if (checkedPolicies.has(value)) return value;
+  checkNames('retry', value, ['attempts', 'backoff', 'baseMs', 'maxMs', 'jitter', 'retryIf']);
   checkNumber('retry.attempts', value.attempts, { min: 1, integer: true, infinite: true });
   const { backoff } = value;
   if (backoff !== undefined && typeof backoff !== 'function') {
@@ -193,7 +197,8 @@ const MANAGER_OPTIONS: readonly (keyof TaskManagerOptions<unknown>)[] = [
 ];
 
 function checkNames(what: string, options: object, known: readonly string[]): void {
-  for (const name of Object.keys(options)) {
+  // With inherited names: an AbortSignal in the place of options has no others.
+  for (const name in options) {
     if (!known.includes(name))
       throw new TypeError(`${name} is not an option of ${what}; those are ${known.join(', ')}`);
   }
@@ -224,12 +229,15 @@ export function checkManagerOptions<R>(given: TaskManagerOptions<R>): Settings {
   const { createRate, yieldAfter = {}, clock, logger, onCreate, onDestroy } = options;
   if (createRate !== undefined) {
     checkObject('createRate', createRate);
+    checkNames('createRate', createRate, ['limit', 'intervalMs']);
     checkNumber('createRate.limit', createRate.limit, COUNT);
     checkNumber('createRate.intervalMs', createRate.intervalMs, DURATION);
   }
   checkObject('yieldAfter', yieldAfter);
+  checkNames('yieldAfter', yieldAfter, ['tasks', 'ms']);
   if (clock !== undefined) {
     checkObject('clock', clock);
+    checkNumber('clock.timeOrigin', clock.timeOrigin, { min: Number.NEGATIVE_INFINITY, integer: true });
     for (const method of ['now', 'setTimeout', 'clearTimeout'] as const) {
       if (typeof clock[method] !== 'function') throw wrongType(`clock.${method}`, 'a function', clock[method]);
     }
@@ -314,16 +322,20 @@ const TASK_OPTIONS: Readonly<Record<string, true>> = {
   once: true,
   retry: true,
   overflow: true,
-  ownResource: true,
-  highWaterMark: true,
+};
+export const CHILD_OPTIONS: typeof TASK_OPTIONS = { __proto__: null as never, ...TASK_OPTIONS, ownResource: true };
+const STREAM_OPTIONS: typeof TASK_OPTIONS = { __proto__: null as never, ...CHILD_OPTIONS, highWaterMark: true };
+const MAP_OPTIONS: typeof TASK_OPTIONS = {
+  __proto__: null as never,
+  ...STREAM_OPTIONS,
   ordered: true,
   settled: true,
 };
 
 /** Throws for the first option of a submission that is wrong, for itself or in its family of methods. */
-export function checkTaskOptions(options: TaskOptions, preset: Preset): void {
+export function checkTaskOptions(options: TaskOptions, preset: Preset, known = TASK_OPTIONS): void {
   checkObject('options', options);
-  for (const name in options) if (!(name in TASK_OPTIONS)) checkNames('a task', options, Object.keys(TASK_OPTIONS));
+  for (const name in options) if (!(name in known)) checkNames('a task', options, Object.keys(known));
   const { id, priority, key, once, retry } = options;
   if (id !== undefined && (typeof id !== 'string' || id === ''))
     throw wrongType('id', 'a string that is not empty', id);
@@ -352,8 +364,10 @@ export function checkPriority(value: unknown): number {
   return value;
 }
 
+const ANY: Preset = { once: false, run: false };
+
 export function checkMapOptions(options: MapOptions): void {
-  checkTaskOptions(options, { once: false, run: false });
+  checkTaskOptions(options, ANY, MAP_OPTIONS);
   if ((options as TaskOptions).id !== undefined) {
     throw new TypeError('id is not an option of map: every item is a task of its own');
   }
@@ -362,8 +376,13 @@ export function checkMapOptions(options: MapOptions): void {
   checkHighWaterMark(options.highWaterMark);
 }
 
-export function checkHighWaterMark(value: unknown): number {
-  return optionalNumber('highWaterMark', value, COUNT_OR_NONE, 16);
+export function checkStreamOptions(options: StreamOptions): void {
+  checkTaskOptions(options, ANY, STREAM_OPTIONS);
+  checkHighWaterMark(options.highWaterMark);
+}
+
+function checkHighWaterMark(value: unknown): void {
+  optionalNumber('highWaterMark', value, COUNT_OR_NONE, undefined);
 }
 
 export function checkStopOptions(options: StopOptions): { graceMs: number; timeoutMs: number } {
@@ -387,10 +406,19 @@ export function checkFunction(name: string, value: unknown): void {
 export function checkWaitOptions(options: { readonly signal?: AbortSignal | undefined } | undefined): void {
   if (options === undefined) return;
   checkObject('options', options);
+  checkNames('a wait', options, ['signal']);
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
     throw wrongType('signal', 'an AbortSignal', options.signal);
   }
 }
+
+const COLLECTOR_METHODS = [
+  'recordArrival',
+  'recordCompletion',
+  'recordFailure',
+  'recordRetry',
+  'recordRejection',
+] as const;
 
 /** One collector, several, or none. */
 export function checkCollectors(
@@ -400,6 +428,7 @@ export function checkCollectors(
   for (const collector of collectors as readonly Partial<MetricsCollector>[]) {
     checkObject('collector', collector);
     if (typeof collector.metrics !== 'function') throw wrongType('collector.metrics', 'a function', collector.metrics);
+    for (const method of COLLECTOR_METHODS) optionalFunction(`collector.${method}`, collector[method]);
   }
   return collectors as readonly MetricsCollector[];
 }
@@ -407,11 +436,43 @@ export function checkCollectors(
 export function checkFilter(filter: unknown): void {
   checkObject('filter', filter);
   checkNames('a filter of tasks', filter, ['id', 'key', 'state', 'priority']);
+  const { state } = filter as { state?: unknown };
+  if (state !== undefined && !STATE_NAMES.includes(state as never)) {
+    throw wrongRange('state', `one of ${STATE_NAMES.join(', ')}`, state);
+  }
+}
+
+const EVENTS: Readonly<Record<keyof ManagerEvents, true>> = {
+  idle: true,
+  empty: true,
+  full: true,
+  drain: true,
+  taskFailed: true,
+  workerReplaced: true,
+  scaled: true,
+  stopping: true,
+  stopped: true,
+  error: true,
+};
+
+export function checkEvent(event: unknown, listener: unknown): void {
+  if (!Object.hasOwn(EVENTS, String(event))) {
+    throw wrongRange('event', `one of ${Object.keys(EVENTS).join(', ')}`, event);
+  }
+  checkFunction('listener', listener);
+}
+
+export function checkResize(counts: unknown): void {
+  checkObject('counts', counts);
+  checkNames('resize', counts, ['workerCount', 'maxWorkerCount']);
 }
 
 export function checkSignalNames(names: unknown): void {
   if (!Array.isArray(names) || names.length === 0) throw wrongType('signals', 'an array of signal names', names);
   for (const name of names) {
-    if (!(String(name) in constants.signals)) throw wrongRange('signals', 'names of process signals, as SIGTERM', name);
+    // Nobody can listen for the last two.
+    if (!(String(name) in constants.signals) || name === 'SIGKILL' || name === 'SIGSTOP') {
+      throw wrongRange('signals', 'names of process signals one can listen for, as SIGTERM', name);
+    }
   }
 }

@@ -5,7 +5,7 @@
  */
 import { realClock } from '../go/clock.ts';
 import { type Context, isContext } from '../go/context.ts';
-import { DeadlineExceededError, ErrandError, withoutStack } from '../go/errors.ts';
+import { type CanceledError, DeadlineExceededError, ErrandError, withoutStack } from '../go/errors.ts';
 import type { FailureReason, RejectionReason } from '../metrics/index.ts';
 import type { Recorder } from '../metrics/recorder.ts';
 import { Admission } from './admission.ts';
@@ -108,6 +108,7 @@ export class Scheduler {
   readonly #host: SchedulerHost;
   readonly #turns: Turns;
   readonly #keepAlive = new KeepAlive();
+  #lastCancellation: { readonly reason: unknown; readonly error: CanceledError } | undefined;
   /**
    * One of each kind of object that may all be gone when the manager is idle. V8 lets a hidden class die with the last
    * object of it, and with the class all code that was optimised for it: after a full collection in an idle moment the
@@ -656,12 +657,21 @@ export class Scheduler {
 
   // ---- canceling ----------------------------------------------------------------------------------------------------
 
-  /** A user's cancel of one or many tasks, which share the error. Says how many had not ended yet. */
-  cancel(tasks: Iterable<Task>, reason: unknown): number {
+  /** A user's cancel. False if the task had ended. */
+  cancel(task: Task, reason: unknown): boolean {
+    return this.end(task, CANCELED, this.#cancellation(reason), reason);
+  }
+
+  /** The error for `reason`, the same for all that are canceled for it in one go: errors are what a cancel costs. */
+  #cancellation(reason: unknown): CanceledError {
+    if (this.#lastCancellation === undefined) {
+      queueMicrotask(() => {
+        this.#lastCancellation = undefined;
+      });
+    } else if (this.#lastCancellation.reason === reason) return this.#lastCancellation.error;
     const error = canceledBecause(reason);
-    let canceled = 0;
-    for (const task of tasks) if (this.end(task, CANCELED, error, reason)) canceled++;
-    return canceled;
+    this.#lastCancellation = { reason, error };
+    return error;
   }
 
   /** Ends a task for what ended another: as timed out if that, or the error that stands for it, was a timeout. */
@@ -757,9 +767,13 @@ export class Scheduler {
     this.#keepAlive.close();
   }
 
-  /** Keeps the process up while the manager comes to its end. */
+  /** Keeps the process up, work or not, until it is let go or the manager has ended. */
   holdProcess(): void {
     this.#keepAlive.pin();
+  }
+
+  letProcessGo(): void {
+    this.#keepAlive.unpin();
   }
 }
 

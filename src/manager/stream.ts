@@ -3,7 +3,7 @@
  */
 import { CanceledError } from '../go/errors.ts';
 import type { TaskContext } from './context.ts';
-import { checkFunction, checkHighWaterMark, show } from './options.ts';
+import { checkFunction, checkStreamOptions, show } from './options.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
 import { COMPLETED, Receiver, STATE_NAMES, type State, type Task, Terms } from './task.ts';
 import type { StreamFunction, StreamOptions, TaskState } from './types.ts';
@@ -20,6 +20,7 @@ export interface TaskStream<E> extends AsyncIterableIterator<E, undefined, undef
   [Symbol.asyncIterator](): TaskStream<E>;
 }
 
+const HIGH_WATER_MARK = 16;
 const STREAM: Preset = { priority: undefined, once: false, run: false, attempt: false };
 
 interface Reader {
@@ -32,9 +33,16 @@ export function openStream<E>(
   fn: StreamFunction<unknown, E>,
   options: StreamOptions = {},
 ): TaskStream<E> {
-  const { highWaterMark, ...taskOptions } = options;
-  const stream = new StreamReceiver<E>(submitter, checkHighWaterMark(highWaterMark));
-  checkFunction('the generator function', fn);
+  try {
+    checkFunction('the generator function', fn);
+    checkStreamOptions(options);
+  } catch (error) {
+    const refused = new StreamReceiver<E>(submitter, HIGH_WATER_MARK);
+    submitter[schedulerOf].submission.refuse(refused, fn, 'invalid', error);
+    return refused;
+  }
+  const { highWaterMark = HIGH_WATER_MARK, ...taskOptions } = options;
+  const stream = new StreamReceiver<E>(submitter, highWaterMark);
   submitter[submitTo](
     stream,
     (context: TaskContext, resource: unknown) => stream.produce(fn, context, resource),
@@ -114,7 +122,7 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#submitter[schedulerOf].cancel([this.#task!], reason) > 0;
+    return this.#submitter[schedulerOf].cancel(this.#task!, reason);
   }
 
   override attach(task: Task): void {

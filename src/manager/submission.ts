@@ -8,7 +8,7 @@ import type { TaskContext } from './context.ts';
 import { Deadline } from './deadlines.ts';
 import { QueueFullError, ResourceError } from './errors.ts';
 import { STAMP_STEP_MS } from './id.ts';
-import { checkFunction, checkTaskOptions, show } from './options.ts';
+import { CHILD_OPTIONS, checkFunction, checkTaskOptions, show } from './options.ts';
 import type { Scheduler } from './scheduler.ts';
 import { firedReason } from './signals.ts';
 import type { Preset } from './submitter.ts';
@@ -119,11 +119,11 @@ export class Submission {
     return true;
   }
 
-  /** Refuses a child whose parent has settled. */
-  refuse(receiver: Receiver, fn: unknown, error: unknown): false {
+  /** Refuses what was found wrong elsewhere. */
+  refuse(receiver: Receiver, fn: unknown, kind: RejectionReason, error: unknown): false {
     const task = new Task(fn, this.stamp());
     receiver.attach(task);
-    return this.#tell(task, receiver, { kind: 'canceled', error });
+    return this.#tell(task, receiver, { kind, error });
   }
 
   /** Runs a synchronous function now, on a resource that is ready. */
@@ -233,7 +233,7 @@ export class Submission {
     try {
       if (typeof task.fn !== 'function') checkFunction('the task', task.fn);
       if (options !== undefined) {
-        checkTaskOptions(options, preset);
+        checkTaskOptions(options, preset, parent === undefined ? undefined : CHILD_OPTIONS);
         if (options.id !== undefined && scheduler.named.has(options.id)) {
           throw new RangeError(
             `id ${show(options.id)} belongs to a task that hasn't ended yet: ids are unique among the living`,

@@ -241,7 +241,7 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
     fns: Iterable<TaskFunction<R, T>> | AsyncIterable<TaskFunction<R, T>>,
     options?: Omit<MapOptions, 'settled'>,
   ): TaskMap<IndexedResult<Awaited<T>>> {
-    return this.map(fns, (fn, context, resource) => fn(context, resource), { ...options, settled: true });
+    return this.map(fns, (fn, context, resource) => fn(context, resource), withMore(options, { settled: true as const }));
   }
 
   #handle<E>(fn: unknown, options: TaskOptions | undefined, preset: Preset): TaskHandle<E> {
@@ -251,12 +251,21 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
   }
 
   #callback<E>(fn: unknown, callback: TaskCallback<E>, options: TaskOptions | undefined, preset: Preset): void {
-    checkFunction('callback', callback);
+    if (typeof callback !== 'function') {
+      this[schedulerOf].refused('invalid');
+      checkFunction('callback', callback);
+    }
     this[submitTo](new CallbackReceiver(this[schedulerOf], callback as TaskCallback<unknown>), fn, options, preset);
   }
 
   #timed<E>(fn: unknown, timeoutMs: number, options: TaskOptions | undefined, preset: Preset): Promise<E> {
     // null, so that a timeout left out is found wrong and not taken for the default.
-    return this[submitPlain](fn, { ...options, timeoutMs: timeoutMs ?? (null as never) }, preset);
+    return this[submitPlain](fn, withMore(options, { timeoutMs: timeoutMs ?? (null as never) }), preset);
   }
+}
+
+/** Options and one more. What is wrong in their place stays as it is, to be found wrong. */
+function withMore<O extends object, M extends object>(options: O | undefined, more: M): O & M {
+  const wrong = (typeof options !== 'object' && options !== undefined) || options === null;
+  return (wrong || options instanceof AbortSignal ? options : { ...options, ...more }) as O & M;
 }
