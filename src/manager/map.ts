@@ -10,7 +10,16 @@ import { CanceledError } from '../go/errors.ts';
 import { checkFunction, checkMapOptions, show } from './options.ts';
 import { firedReason, onFired } from './signals.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
-import { COMPLETED, Receiver, type State, type Task } from './task.ts';
+import {
+  COMPLETED,
+  pendingPromise,
+  Receiver,
+  Rejection,
+  type Resolve,
+  resolveOf,
+  type State,
+  type Task,
+} from './task.ts';
 import type { MapOptions, TaskOptions } from './types.ts';
 
 /** The results of `map` and `queueTasks`, to be iterated once. */
@@ -23,11 +32,6 @@ export interface TaskMap<E> extends AsyncIterableIterator<E, undefined, undefine
 type ItemFunction = (item: unknown, context: unknown, resource: unknown) => unknown;
 
 const EACH: Preset = { priority: undefined, once: false, run: false, attempt: false };
-
-interface Reader {
-  readonly resolve: (result: IteratorResult<unknown, undefined>) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 export function mapTasks<E>(
   submitter: Submitter<unknown>,
@@ -87,9 +91,11 @@ class Slot extends Receiver {
   }
 
   override returned(): void {
-    this.#mapping.freed(this, true);
+    this.#mapping.freed(this);
   }
 }
+
+const SETTLED = Promise.resolve();
 
 class Mapping<E> implements TaskMap<E> {
   readonly #submitter: Submitter<unknown>;
@@ -104,7 +110,8 @@ class Mapping<E> implements TaskMap<E> {
   readonly #ready: unknown[] = [];
   #readyHead = 0;
   readonly #early = new Map<number, unknown>();
-  readonly #readers: Reader[] = [];
+  /** Those who wait for a result: one, but for readers who ask ahead. */
+  readonly #readers: Resolve[] = [];
   #nextIndex = 0;
   #nextOut = 0;
   /** No more input: it is exhausted, or nobody wants it. */
@@ -148,12 +155,11 @@ class Mapping<E> implements TaskMap<E> {
       this.#pullForReader();
       return Promise.resolve({ done: false, value });
     }
-    const promise = new Promise<IteratorResult<unknown, undefined>>((resolve, reject) => {
-      this.#readers.push({ resolve, reject });
-    });
+    const promise = pendingPromise<IteratorResult<E, undefined>>();
+    this.#readers.push(resolveOf());
     this.#pullForReader();
     this.#settleReaders();
-    return promise as Promise<IteratorResult<E, undefined>>;
+    return promise;
   }
 
   async return(): Promise<IteratorResult<E, undefined>> {
@@ -171,18 +177,27 @@ class Mapping<E> implements TaskMap<E> {
     const { index } = slot;
     // A task ended from outside leaves a living function, which keeps the slot.
     const alive = task.home !== undefined;
+    const { refusal } = slot;
+    // The slot first: the next item is to be under way before the reader asks for it.
+    if (!alive) this.#release(slot, state !== COMPLETED);
     if (this.#options.settled === true) {
-      if (slot.refusal === 'stopped') this.#end();
+      if (refusal === 'stopped') this.#end();
       const result =
         state === COMPLETED ? { status: 'fulfilled', value, index } : { status: 'rejected', reason: value, index };
       this.#give(index, result);
     } else if (state === COMPLETED) this.#give(index, value);
     else this.#fail(value);
-    if (!alive) this.freed(slot, state !== COMPLETED);
+    this.#settleReaders();
+  }
+
+  /** The function of an item that was settled before has returned. */
+  freed(slot: Slot): void {
+    this.#release(slot, true);
+    this.#settleReaders();
   }
 
   /** No function of the slot's item is alive any more. */
-  freed(slot: Slot, foreign: boolean): void {
+  #release(slot: Slot, foreign: boolean): void {
     slot.item = undefined;
     slot.task = undefined;
     slot.refusal = undefined;
@@ -191,26 +206,37 @@ class Mapping<E> implements TaskMap<E> {
     if (!this.#ended && !this.#pullScheduled) {
       // In a turn of its own, when the worker is free to start the next item at once.
       this.#pullScheduled = true;
-      if (foreign && this.#origin !== undefined)
-        this.#origin.runInAsyncScope(queueMicrotask, undefined, this.#pullLater);
-      else queueMicrotask(this.#pullLater);
+      if (foreign && this.#origin !== undefined) this.#origin.runInAsyncScope(this.#schedulePull);
+      else this.#schedulePull();
     }
-    this.#settleReaders();
   }
 
   /** The reader's async context may be another than that in which map was called. */
   #pullForReader(): void {
     if (this.#origin === undefined) this.#pull();
-    else this.#origin.runInAsyncScope(this.#pullNow);
+    else if (this.#wantsInput) this.#origin.runInAsyncScope(this.#pullNow);
   }
 
   readonly #pullNow = (): void => this.#pull();
+
+  /** A reaction to a promise costs a third of queueMicrotask, and keeps the async context just as well. */
+  readonly #schedulePull = (): void => void SETTLED.then(this.#pullLater);
 
   readonly #pullLater = (): void => {
     this.#pullScheduled = false;
     this.#pull();
     this.#settleReaders();
   };
+
+  /** Whether another item may be under way. */
+  get #wantsInput(): boolean {
+    if (this.#ended || this.#asking) return false;
+    const underWay = this.#underWay;
+    const workers = Math.max(1, this.#submitter[schedulerOf].crew.size);
+    if (underWay >= workers) return false;
+    const waiting = this.#ready.length - this.#readyHead + this.#early.size;
+    return underWay + waiting < workers + this.#highWaterMark;
+  }
 
   get #underWay(): number {
     return this.#slots.length - this.#free.length;
@@ -224,14 +250,7 @@ class Mapping<E> implements TaskMap<E> {
       this.#onSignal(fired.reason);
       return;
     }
-    const workers = Math.max(1, this.#submitter[schedulerOf].crew.size);
-    while (!this.#ended && !this.#asking) {
-      const underWay = this.#underWay;
-      if (underWay >= workers) return;
-      const waiting = this.#ready.length - this.#readyHead + this.#early.size;
-      if (underWay + waiting >= workers + this.#highWaterMark) return;
-      this.#ask();
-    }
+    while (this.#wantsInput) this.#ask();
   }
 
   /** Takes an item from the source and submits it. */
@@ -308,7 +327,7 @@ class Mapping<E> implements TaskMap<E> {
   #giveNow(result: unknown): void {
     const reader = this.#readers.shift();
     if (reader === undefined) this.#ready.push(result);
-    else reader.resolve({ done: false, value: result });
+    else reader({ done: false, value: result });
   }
 
   #shiftReady(): unknown {
@@ -365,12 +384,12 @@ class Mapping<E> implements TaskMap<E> {
     if (this.#readers.length === 0 || !this.#ended || this.#underWay > 0) return;
     const failure = this.#failure;
     const first = this.#readers.shift()!;
-    if (failure === undefined) first.resolve({ done: true, value: undefined });
+    if (failure === undefined) first({ done: true, value: undefined });
     else {
       // Thrown once; after that the iteration is over.
       this.#failure = undefined;
-      first.reject(failure.error);
+      first(new Rejection(failure.error));
     }
-    for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
+    for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
   }
 }

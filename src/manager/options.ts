@@ -224,7 +224,8 @@ export function checkManagerOptions<R>(given: TaskManagerOptions<R>): Settings {
   checkObject('options', given);
   checkNames('TaskManager', given, MANAGER_OPTIONS);
   const options = given as TaskManagerOptions<unknown>;
-  const counts = checkWorkerCounts(options.workerCount ?? availableParallelism(), options.maxWorkerCount);
+  const { workerCount: base = availableParallelism() } = options;
+  const counts = checkWorkerCounts(base, options.maxWorkerCount);
   const { workerCount } = counts;
   const { createRate, yieldAfter = {}, clock, logger, onCreate, onDestroy } = options;
   if (createRate !== undefined) {
@@ -327,9 +328,10 @@ export const CHILD_OPTIONS: typeof TASK_OPTIONS = { __proto__: null as never, ..
 const STREAM_OPTIONS: typeof TASK_OPTIONS = { __proto__: null as never, ...CHILD_OPTIONS, highWaterMark: true };
 const MAP_OPTIONS: typeof TASK_OPTIONS = {
   __proto__: null as never,
-  ...STREAM_OPTIONS,
+  ...TASK_OPTIONS,
   ordered: true,
   settled: true,
+  highWaterMark: true,
 };
 
 /** Throws for the first option of a submission that is wrong, for itself or in its family of methods. */
@@ -344,10 +346,10 @@ export function checkTaskOptions(options: TaskOptions, preset: Preset, known = T
   optionalNumber('timeoutMs', options.timeoutMs, LIMIT, undefined);
   optionalNumber('queueTimeoutMs', options.queueTimeoutMs, LIMIT_OR_NOW, undefined);
   optionalSignal('signal', options.signal);
+  checkRetry(retry);
   if ((optionalBoolean('once', once, false) || preset.once) && retry !== undefined) {
     throw new TypeError('once and retry exclude each other: once allows one run, retry asks for more');
   }
-  checkRetry(retry);
   optionalOverflow(options.overflow, 'reject');
   optionalBoolean('ownResource', (options as { ownResource?: unknown }).ownResource, false);
   if (!preset.run) return;

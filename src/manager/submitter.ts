@@ -241,7 +241,11 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
     fns: Iterable<TaskFunction<R, T>> | AsyncIterable<TaskFunction<R, T>>,
     options?: Omit<MapOptions, 'settled'>,
   ): TaskMap<IndexedResult<Awaited<T>>> {
-    return this.map(fns, (fn, context, resource) => fn(context, resource), withMore(options, { settled: true as const }));
+    return this.map(
+      fns,
+      (fn, context, resource) => fn(context, resource),
+      withMore(options, { settled: true as const }),
+    );
   }
 
   #handle<E>(fn: unknown, options: TaskOptions | undefined, preset: Preset): TaskHandle<E> {
