@@ -34,6 +34,8 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   readonly #startedAt: number;
   /** The priority it was started with. */
   readonly priority: number;
+  /** Which run of the task this is, from 1. */
+  readonly attempt: number;
   #scope: CancelScope | undefined = undefined;
   #timeoutLeft: number | undefined = undefined;
   /** @internal To be called when the run is over, the last first. */
@@ -46,6 +48,8 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
     this.#task = task;
     this.#startedAt = worker.startedAt;
     this.priority = worker.priority;
+    const { extras } = task;
+    this.attempt = extras === undefined ? 1 : extras.attempt;
   }
 
   /** Fires when the task times out, is canceled, or the manager ends. Made when first read. */
@@ -85,17 +89,14 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   /** A value of the Context given as `signal`, else of the parent task, else of the manager's Context. */
   value(key: unknown): unknown {
     const extras = this.#extras;
-    return extras?.context?.value(key) ?? extras?.parent?.value(key) ?? this.#worker.scheduler.context?.value(key);
+    let value = extras?.context?.value(key);
+    if (value === undefined) value = extras?.parent?.value(key);
+    return value === undefined ? this.#worker.scheduler.context?.value(key) : value;
   }
 
   /** The id given at submission, or a ULID; ULIDs sort by submission. Made when read. */
   get id(): string {
     return this.#worker.scheduler.idOf(this.#task);
-  }
-
-  /** Which run of the task this is, from 1. */
-  get attempt(): number {
-    return this.#extras?.attempt ?? 1;
   }
 
   get queuedAt(): number {
