@@ -78,6 +78,7 @@ export class Children implements WorkerHome {
     const scheduler = this.#scheduler;
     while (this.#queued.size > 0 && this.#blocked > 0 && this.#ownPending + this.#ending === 0 && !scheduler.held) {
       if (scheduler.crew.idle.length > 0 || this.#blocked < scheduler.running - scheduler.runningPast) return;
+      if (scheduler.takesTurn()) return;
       const child = this.#queued.first!.value;
       scheduler.unqueue(child);
       const host = child.extras!.parent!.task.home as Worker;

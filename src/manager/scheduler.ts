@@ -234,6 +234,11 @@ export class Scheduler {
     this.pump();
   }
 
+  /** Counts a start; true if it has to wait for the next turn of the event loop, in which `pump` is called. */
+  takesTurn(): boolean {
+    return this.#turns.over(this.now());
+  }
+
   /** Gives queued tasks to idle workers. */
   pump(): void {
     const { idle } = this.crew;
