@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { CancelScope, contextOf } from '../go/context.ts';
 import { zeroMetrics } from '../metrics/collector.ts';
-import { DefaultCollector, type MetricsCollector } from '../metrics/index.ts';
+import { DefaultCollector, type MetricsCollector, type TaskMetrics } from '../metrics/index.ts';
 import { recorderOf } from '../metrics/recorder.ts';
 import { WorkerGoneError } from './errors.ts';
 import { HandleReceiver } from './handle.ts';
@@ -86,7 +86,8 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     this.#shutdown = new Shutdown(this.#scheduler, this.#scaling, (summary) => this.#onEnd(summary));
     // What an async listener rejects with is reported like what a listener throws.
     Object.defineProperty(this.#events, Symbol.for('nodejs.rejection'), {
-      value: (error: unknown) => this.#scheduler.report(error, 'an event listener rejected'),
+      value: (error: unknown, event: keyof ManagerEvents) =>
+        this.#reportListener(event, error, `a listener of the ${event} event rejected`),
     });
     if (settings.signal !== undefined) {
       this.#parent = new CancelScope(contextOf(settings.signal));
@@ -313,7 +314,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     const { resources } = scheduler;
     return {
       ...zeroMetrics(),
-      ...this.#collectors[0]?.metrics(),
+      ...this.#collected(),
       totalTasksArrived: scheduler.arrived,
       totalTasksCompleted: scheduler.completed,
       totalTasksFailed: scheduler.failed,
@@ -377,8 +378,23 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     try {
       this.#events.emit(event, ...details);
     } catch (error) {
-      if (event === 'error') this.#scheduler.log(error, 'a listener of the error event threw');
-      else this.#scheduler.report(error, `a listener of the ${event} event threw`);
+      this.#reportListener(event, error, `a listener of the ${event} event threw`);
+    }
+  }
+
+  /** What fails on the error event itself is only logged: it would fail again. */
+  #reportListener(event: keyof ManagerEvents, error: unknown, what: string): void {
+    if (event === 'error') this.#scheduler.log(error, what);
+    else this.#scheduler.report(error, what);
+  }
+
+  /** The figures of the first collector, as far as it has any. */
+  #collected(): Partial<TaskMetrics> | undefined {
+    try {
+      return this.#collectors[0]?.metrics();
+    } catch (error) {
+      this.#scheduler.report(error, 'a metrics collector threw');
+      return undefined;
     }
   }
 
