@@ -44,6 +44,12 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * One Ctrl-C can arrive twice, milliseconds apart: from the terminal, which sends it to the whole process group, and
+ * from npm, which hands it on to its script.
+ */
+const ECHO_MS = 50;
+
 /** Undoes `stopOnSignals`: call it, or let `using` do so. */
 export interface SignalDisposer extends Disposable {
   (): void;
@@ -135,7 +141,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   }
 
   /**
-   * Stops at the first of these process signals and kills at the second. Returns what undoes it; the end of the manager
+   * Stops at the first of these process signals and kills at the second (an echo of the first within 50 ms aside). Returns what undoes it; the end of the manager
    * does so too.
    */
   stopOnSignals(
@@ -148,11 +154,14 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     }
     checkSignalNames(signals);
     if (options !== undefined) checkStopOptions(options);
-    let received = 0;
+    let first: { readonly signal: NodeJS.Signals; readonly at: number } | undefined;
     const onSignal = (signal: NodeJS.Signals): void => {
-      received++;
-      if (received === 1) void this.stop(options);
-      else void this.kill(`${signal} received while stopping`);
+      const at = performance.now();
+      if (first === undefined) {
+        first = { signal, at };
+        void this.stop(options);
+      } else if (signal !== first.signal || at - first.at > ECHO_MS)
+        void this.kill(`${signal} received while stopping`);
     };
     for (const signal of signals) process.on(signal, onSignal);
     const undo = (): void => {
@@ -182,10 +191,9 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     this.#refuseAfterEnd('resize()');
     checkResize(counts);
     const { settings, crew } = this.#scheduler;
-    const { workerCount = settings.workerCount } = counts;
-    const implied =
-      counts.workerCount === undefined ? settings.maxWorkerCount : Math.max(settings.maxWorkerCount, 2 * workerCount);
-    Object.assign(settings, checkWorkerCounts(workerCount, counts.maxWorkerCount ?? implied));
+    const { workerCount, maxWorkerCount = workerCount === undefined ? settings.maxWorkerCount : undefined } = counts;
+    const base = workerCount === undefined ? settings.workerCount : workerCount;
+    Object.assign(settings, checkWorkerCounts(base, maxWorkerCount, settings.maxWorkerCount));
     crew.staff();
     this.#scheduler.pump();
   }

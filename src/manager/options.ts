@@ -209,13 +209,17 @@ function finite(value: number | undefined): number | undefined {
   return value === Number.POSITIVE_INFINITY ? undefined : value;
 }
 
-/** Base and largest number of workers, as `new TaskManager` and `resize` take them. */
+/**
+ * Base and largest number of workers, as `new TaskManager` and `resize` take them; without the latter twice the base,
+ * but no less than `leastMax`.
+ */
 export function checkWorkerCounts(
   workerCount: number,
   maxWorkerCount: number | undefined,
+  leastMax = 0,
 ): { workerCount: number; maxWorkerCount: number } {
   checkNumber('workerCount', workerCount, COUNT);
-  const most = optionalNumber('maxWorkerCount', maxWorkerCount, COUNT, 2 * workerCount);
+  const most = optionalNumber('maxWorkerCount', maxWorkerCount, COUNT, Math.max(leastMax, 2 * workerCount));
   if (most < workerCount) throw wrongRange('maxWorkerCount', `at least workerCount (${workerCount})`, most);
   return { workerCount, maxWorkerCount: most };
 }

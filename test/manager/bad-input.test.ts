@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CanceledError, type TaskContext, TaskManager, type TaskManagerOptions } from '../../src/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { assertBalanced, collect, Deferred, hold, managing, rejectionOf, turn } from './support.ts';
+import { assertBalanced, collect, Deferred, end, hold, managing, rejectionOf, turn } from './support.ts';
 
 type ErrorClass = typeof TypeError | typeof RangeError;
 type Wrong = readonly [value: unknown, error: ErrorClass];
@@ -593,12 +593,12 @@ test(
 
 test(
   'a wrong submission is found wrong before the end of the manager, a full queue or a fired signal are',
-  managing({ workerCount: 1, maxQueueSize: 0 }, async (manager) => {
+  managing({ workerCount: 1, maxQueueSize: 0 }, async (manager, clock) => {
     await hold(manager);
     const signal = AbortSignal.abort('gone');
     assert.ok((await rejectionOf(manager.queueTask(ok, { priority: Number.NaN }))) instanceof RangeError);
     assert.ok((await rejectionOf(manager.queueTask(ok, { priority: Number.NaN, signal }))) instanceof RangeError);
-    await manager.kill();
+    await end(manager, clock);
     assert.ok((await rejectionOf(manager.queueTask(ok, { priority: Number.NaN }))) instanceof RangeError);
     assert.ok((await rejectionOf(manager.queueTask('f' as never))) instanceof TypeError);
   }),
