@@ -111,7 +111,6 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
     return this.#admitted;
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: a handle is awaitable by design
   then<A = E, B = never>(
     onFulfilled?: ((value: E) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

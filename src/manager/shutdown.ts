@@ -72,6 +72,7 @@ export class Shutdown {
   #kill(reason: unknown): void {
     const scheduler = this.#scheduler;
     this.#killed = true;
+    const wasStopping = scheduler.state === 'stopping';
     const error = new ShutdownError(
       reason === undefined ? 'the task manager was killed' : `the task manager was killed: ${messageOf(reason)}`,
       { cause: reason },
@@ -80,6 +81,7 @@ export class Shutdown {
     scheduler.state = 'killed';
     scheduler.shutdownError = error;
     scheduler.stopping.fire(error);
+    if (!wasStopping) scheduler.emit('stopping');
     this.#scaling.close();
     this.#refuseWaiters();
     // The queue first, so that no worker that comes free finds anything in it.

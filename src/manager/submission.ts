@@ -197,9 +197,7 @@ export class Submission {
 
   /** Unique, so that it is the task's place in the order, and its id. */
   stamp(): number {
-    const now = this.#scheduler.now();
-    const least = this.#lastStamp + STAMP_STEP_MS;
-    this.#lastStamp = now >= least ? now : least;
+    this.#lastStamp = Math.max(this.#scheduler.now(), this.#lastStamp + STAMP_STEP_MS);
     return this.#lastStamp;
   }
 

@@ -237,13 +237,13 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
    * @example
    * for await (const { index, status } of manager.queueTasks(jobs)) console.log(index, status);
    */
-  queueTasks<T>(
-    fns: Iterable<TaskFunction<R, T>> | AsyncIterable<TaskFunction<R, T>>,
+  queueTasks<F extends TaskFunction<R, unknown>>(
+    fns: Iterable<F> | AsyncIterable<F>,
     options?: Omit<MapOptions, 'settled'>,
-  ): TaskMap<IndexedResult<Awaited<T>>> {
+  ): TaskMap<IndexedResult<Awaited<ReturnType<F>>>> {
     return this.map(
       fns,
-      (fn, context, resource) => fn(context, resource),
+      (fn, context, resource) => fn(context, resource) as ReturnType<F>,
       withMore(options, { settled: true as const }),
     );
   }

@@ -311,6 +311,7 @@ export interface ManagerEvents {
   workerReplaced: [replacement: { readonly reason: ReplaceReason }];
   /** The number of workers wanted has changed. */
   scaled: [change: { readonly from: number; readonly to: number }];
+  /** The manager begins to end, by `stop()` or `kill()`. */
   stopping: [];
   stopped: [summary: StopSummary];
   /** A callback, hook, collector or listener threw, a creation or destruction failed: nothing the manager lives on. */

@@ -80,7 +80,7 @@ const FAMILIES: readonly Family[] = [
       })),
   },
   gauge('base_workers', 'Workers that are always kept.', ({ stats }) => stats.baseWorkers),
-  gauge('active_workers', 'Workers alive.', ({ stats }) => stats.activeWorkers),
+  gauge('active_workers', 'Workers that have a resource, idle or busy.', ({ stats }) => stats.activeWorkers),
   gauge('burst_workers', 'Workers beyond the base, for a burst of tasks.', ({ stats }) => stats.burstWorkers),
   gauge('idle_workers', 'Workers without a task.', ({ stats }) => stats.idleWorkers),
   gauge('busy_workers', 'Workers whose function has not returned.', ({ stats }) => stats.busyWorkers),
@@ -95,7 +95,7 @@ const FAMILIES: readonly Family[] = [
   gauge('available_resources', 'Resources ready for use.', ({ stats }) => stats.availableResources),
   gauge('abandoned_tasks', 'Strayed functions whose worker was replaced.', ({ stats }) => stats.abandonedTasks),
   gauge('queue_capacity', 'Tasks the queue has room for in all.', ({ stats }) => stats.queueCapacity),
-  gauge('queue_usage', 'The share of the queue that is taken.', ({ stats }) => stats.queueUsage),
+  gauge('queue_usage', 'Places taken in the queue.', ({ stats }) => stats.queueUsage),
   gauge('waiting_for_room', 'Submissions that wait for room in the queue.', ({ stats }) => stats.waitingForRoom),
 
   counter('tasks_arrived_total', 'Tasks admitted.', ({ metrics }) => metrics.totalTasksArrived),
