@@ -108,15 +108,16 @@ export class Deadlines {
   }
 
   #expire(list: DeadlineList): void {
-    list.timer = undefined;
+    // The timer that has fired stands until the end: what is set from within must not arm one of its own, too late for
+    // those before it.
     const now = this.#clock.now();
     for (let node = list.first; node !== undefined && node.due <= now + SLACK_MS; node = list.first) {
       this.lift(node);
       node.fire(node.owner);
     }
     if (this.#lists.get(list.durationMs) !== list) return; // closed from within
-    if (list.first !== undefined) {
-      if (list.timer === undefined) this.#arm(list, list.first.due - now);
-    } else if (list.timer === undefined) this.#drop(list);
+    list.timer = undefined;
+    if (list.first !== undefined) this.#arm(list, list.first.due - now);
+    else this.#drop(list);
   }
 }
