@@ -53,6 +53,8 @@ export class Shutdown {
       this.#refuseWaiters();
     }
     this.#allow(graceMs);
+    // Whoever was told of it so far may have killed the manager, and an idle one has come to its end by now.
+    if (this.#killed || this.#finished) return this.#ended;
     const killAt = scheduler.now() + timeoutMs;
     if (killAt < this.#killAt) {
       this.#killAt = killAt;
