@@ -21,6 +21,7 @@ export class Children implements WorkerHome {
   #ending = 0;
   /** Temporary resources in creation for children that asked for one. */
   #ownPending = 0;
+  #relieving = false;
   readonly #scheduler: Scheduler;
 
   constructor(scheduler: Scheduler) {
@@ -75,16 +76,24 @@ export class Children implements WorkerHome {
 
   /** If nothing can move any more but for want of a worker for a child, the oldest child gets its parent's. */
   relieve(): void {
-    const scheduler = this.#scheduler;
-    while (this.#queued.size > 0 && this.#blocked > 0 && this.#ownPending + this.#ending === 0 && !scheduler.held) {
-      if (scheduler.crew.idle.length > 0 || this.#blocked < scheduler.running - scheduler.runningPast) return;
-      if (scheduler.takesTurn()) return;
+    // Called from within, it leaves the work to the call that is at it, so that guests don't pile up on the stack.
+    if (this.#relieving || this.#queued.size === 0) return;
+    this.#relieving = true;
+    while (this.#isStuck() && !this.#scheduler.takesTurn()) {
       const child = this.#queued.first!.value;
-      scheduler.unqueue(child);
+      this.#scheduler.unqueue(child);
       const host = child.extras!.parent!.task.home as Worker;
       if (child.extras!.ownResource || host.retire === 'unhealthy') this.#runOnOwn(child);
       else this.#runAsGuest(child, host);
     }
+    this.#relieving = false;
+  }
+
+  /** Whether nothing can move any more but for want of a worker for a child. */
+  #isStuck(): boolean {
+    const { crew, held, running, runningPast } = this.#scheduler;
+    if (this.#queued.size === 0 || this.#blocked === 0 || this.#ownPending + this.#ending > 0 || held) return false;
+    return crew.idle.length === 0 && this.#blocked >= running - runningPast;
   }
 
   #runAsGuest(child: Task, host: Worker): void {

@@ -63,8 +63,9 @@ export class Crew implements WorkerHome {
     } else if (this.baseCount > workerCount) {
       for (const worker of this.#dispensable('base').slice(0, this.baseCount - workerCount)) this.#demote(worker);
     }
-    while (this.baseCount < workerCount) this.#hire('base');
-    while (this.burstCount < this.#burstWanted) this.#hire('burst');
+    // Who is hired may begin at once, and have the crew resized or closed.
+    while (!this.closing && this.baseCount < this.#scheduler.settings.workerCount) this.#hire('base');
+    while (!this.closing && this.burstCount < this.#burstWanted) this.#hire('burst');
     this.#dismissSurplus();
   }
 
@@ -108,7 +109,8 @@ export class Crew implements WorkerHome {
       this.#scheduler.next(worker, now);
       return;
     }
-    this.#scheduler.children.relieve();
+    // What it leaves in the queue may be for another worker that is idle, or for a child's parent.
+    this.#scheduler.pump();
   }
 
   /** Its function wouldn't return: the resource is destroyed under it. */
@@ -202,7 +204,7 @@ export class Crew implements WorkerHome {
     worker.phase = IDLE;
     if (this.#readyWaiters.size > 0 && this.#isReady()) this.#endWaits((waiter) => waiter.resolve());
     if (this.#isSurplus(worker)) this.dismiss(worker);
-    else this.#scheduler.next(worker, this.#scheduler.now());
+    else this.#scheduler.hired(worker);
   }
 
   #onAge(worker: Worker): void {

@@ -47,7 +47,7 @@ import {
 import { Turns } from './turns.ts';
 import type { ManagerEvents, ManagerState, TaskFailure } from './types.ts';
 import { Watchers } from './watchers.ts';
-import { BUSY, GONE, Worker } from './worker.ts';
+import { BUSY, GONE, IDLE, Worker } from './worker.ts';
 
 export type Emit = <E extends keyof ManagerEvents>(event: E, ...details: ManagerEvents[E]) => void;
 
@@ -109,6 +109,7 @@ export class Scheduler {
   readonly #turns: Turns;
   readonly #keepAlive = new KeepAlive();
   #lastCancellation: { readonly reason: unknown; readonly error: CanceledError } | undefined;
+  #pumping = false;
   /**
    * One of each kind of object that may all be gone when the manager is idle. V8 lets a hidden class die with the last
    * object of it, and with the class all code that was optimised for it: after a full collection in an idle moment the
@@ -241,15 +242,36 @@ export class Scheduler {
 
   /** Gives queued tasks to idle workers. */
   pump(): void {
+    // Called from within, it leaves the work to the call that is at it: functions that return at once, and workers that
+    // are replaced at once, must not pile up on the stack.
+    if (this.#pumping) return;
     const { idle } = this.crew;
-    while (idle.length > 0 && !this.held && this.queue.size > 0) {
-      const now = this.now();
-      if (this.#turns.over(now)) return;
-      const task = this.queue.take();
-      if (task === undefined) break;
-      this.#assign(this.crew.take()!, task, now);
+    if (idle.length > 0) {
+      this.#pumping = true;
+      try {
+        while (idle.length > 0 && !this.held && this.queue.size > 0) {
+          const now = this.now();
+          if (this.#turns.over(now)) return;
+          const task = this.queue.take();
+          if (task === undefined) break;
+          this.#assign(this.crew.take()!, task, now);
+        }
+      } finally {
+        this.#pumping = false;
+      }
     }
     this.children.relieve();
+  }
+
+  /** A worker of the crew has got its resource. */
+  hired(worker: Worker): void {
+    if (worker.pinned !== undefined) {
+      this.next(worker, this.now());
+      return;
+    }
+    this.crew.rest(worker);
+    this.pump();
+    if (this.admission.attentive) this.admission.refill();
   }
 
   /** A worker of the crew is free: the next task, or rest. */
@@ -278,7 +300,8 @@ export class Scheduler {
   /** A pause is over. */
   resumeAll(): void {
     for (const worker of [...this.crew.idle]) {
-      if (worker.pinned === undefined || worker.pinned.length === 0) continue;
+      // One before it may have ended at once, and freed a task for this one.
+      if (worker.phase !== IDLE || worker.pinned === undefined || worker.pinned.length === 0) continue;
       this.crew.takeThis(worker);
       this.next(worker, this.now());
     }
@@ -458,8 +481,12 @@ export class Scheduler {
     if (policy !== undefined) {
       const extras = task.rare();
       const attempt = extras.attempt - extras.healthFailures;
-      if (attempt < policy.attempts && worthRetrying(policy, error, attempt, this)) {
-        this.#again(worker, task, error, pauseBefore(policy, attempt, error, this), now);
+      const again = attempt < policy.attempts && worthRetrying(policy, error, attempt, this);
+      const pauseMs = again ? pauseBefore(policy, attempt, error, this) : 0;
+      // The policy's own functions may have canceled the task, or killed the manager.
+      if (task.state !== RUNNING) return;
+      if (again) {
+        this.#again(worker, task, error, pauseMs, now);
         return;
       }
     }
@@ -529,8 +556,11 @@ export class Scheduler {
         return true;
       case QUEUED: {
         const attempt = extras?.attempt ?? 0;
+        const leave = extras?.leave;
         this.#dequeue(task);
         this.#fell(task, state, error, Number.NaN, this.now(), attempt);
+        // Only now that the books are balanced: it may destroy a resource, and that calls back.
+        leave?.();
         this.#shrunk();
         this.children.relieve();
         return true;
@@ -570,7 +600,6 @@ export class Scheduler {
       }
     } else if (extras !== undefined) {
       this.offQueue.delete(task);
-      extras.leave?.();
       extras.leave = undefined;
     }
     if (extras?.deadline !== undefined) this.deadlines.lift(extras.deadline);
@@ -621,8 +650,10 @@ export class Scheduler {
   /** The function of a settled task has returned at last. */
   returned(worker: Worker, task: Task): void {
     if (worker.phase === GONE) this.strays--;
-    else this.stuck--;
-    if (task.sink instanceof Receiver) task.sink.returned();
+    else {
+      this.stuck--;
+      if (task.sink instanceof Receiver) task.sink.returned();
+    }
     this.onProgress?.();
   }
 
@@ -637,12 +668,12 @@ export class Scheduler {
       this.queue.release(worker.keyUse);
       worker.keyUse = undefined;
     }
+    worker.home.abandoned(worker);
+    if (task.sink instanceof Receiver) task.sink.returned();
     this.report(
       new ResourceError(`task ${this.idOf(task)} was abandoned: its function has not returned after its end`),
       'a worker was given up',
     );
-    worker.home.abandoned(worker);
-    if (task.sink instanceof Receiver) task.sink.returned();
     this.pump();
     this.onProgress?.();
   }

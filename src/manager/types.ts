@@ -235,7 +235,7 @@ export interface ManagerStats {
   readonly idleWorkers: number;
   /** Workers with a living function, stuck ones included. */
   readonly busyWorkers: number;
-  /** Workers whose task has been settled (timed out, canceled) while its function lives on. */
+  /** Those whose task has been settled (timed out, canceled) while its function lives on, those of `runTask` included. */
   readonly stuckWorkers: number;
   /** Admitted and not running: in the queue, or between two attempts. */
   readonly queuedTasks: number;
