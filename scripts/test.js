@@ -14,5 +14,7 @@ if (files.length === 0) {
   console.error(`no test file matches ${parts.join(' ')}`);
   process.exit(1);
 }
-const child = spawn(process.execPath, ['--import', 'tsx', '--test', '--test-timeout=60000', ...flags, ...files], { stdio: 'inherit' });
+const child = spawn(process.execPath, ['--import', 'tsx', '--test', '--test-timeout=60000', ...flags, ...files], {
+  stdio: 'inherit',
+});
 child.on('exit', (code) => process.exit(code ?? 1));

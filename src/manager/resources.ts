@@ -5,6 +5,7 @@
  * outlives `createTimeoutMs`, or isn't wanted any more, keeps its place until it returns, and what it returns then is
  * destroyed.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { execute, retry, throwIfAborted } from 'abort-controller-x';
 import PQueue from 'p-queue';
 import type { Clock, ClockTimer } from '../go/clock.ts';
@@ -50,6 +51,8 @@ export class Resources {
   pending = 0;
   readonly #settings: Settings;
   readonly #events: ResourceEvents;
+  /** Resources outlive the tasks that bring them about: they belong in the async context of the manager's making. */
+  readonly #origin = new AsyncResource('errand.resources');
   /** Made with the first creation: a manager without resources needs none. */
   #gate: PQueue | undefined;
 
@@ -138,7 +141,7 @@ export class Resources {
       timer = clock.setTimeout(() => fail(new ResourceError(message)), createTimeoutMs);
     }
     try {
-      const resource = await onCreate!({ signal: controller.signal });
+      const resource = await this.#origin.runInAsyncScope(onCreate!, undefined, { signal: controller.signal });
       this.created++;
       if (wanted) {
         over();
@@ -161,7 +164,7 @@ export class Resources {
     if (onDestroy === undefined) return;
     this.pending++;
     try {
-      await onDestroy(resource);
+      await this.#origin.runInAsyncScope(onDestroy, undefined, resource);
     } catch (error) {
       this.destroyFailures++;
       this.#events.onDestroyFailed(error);

@@ -1,6 +1,7 @@
 /**
  * How many workers there should be: a pure policy, and the loop that asks it.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { execute, isAbortError, spawn } from 'abort-controller-x';
 import { sleep } from './resources.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -72,6 +73,8 @@ interface Sample {
 export class Scaling {
   readonly #scheduler: Scheduler;
   readonly #controller = new AbortController();
+  /** The loop lives as long as the manager: not in the async context of the task that has set it going. */
+  readonly #origin = new AsyncResource('errand.scaling');
   readonly #samples: Sample[] = [];
   #quietSince: number | undefined;
   #wake: (() => void) | undefined;
@@ -88,7 +91,7 @@ export class Scaling {
       const wake = this.#wake;
       this.#wake = undefined;
       wake();
-    } else if (!this.#running) this.#run();
+    } else if (!this.#running) this.#origin.runInAsyncScope(this.#run, this);
   }
 
   close(): void {

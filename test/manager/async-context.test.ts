@@ -300,7 +300,39 @@ test(
 );
 
 test(
-  'the manager’s own life runs in nobody’s task: what a task submits elsewhere keeps its context apart',
+  'resources are made and destroyed in the context of the manager’s construction, whoever has brought that about',
+  withLeakCheck(async () => {
+    const seen = new Set<unknown>();
+    const clock = new VirtualClock();
+    const manager = storage.run(
+      'manager',
+      () =>
+        new TaskManager({
+          workerCount: 1,
+          maxWorkerCount: 2,
+          scaling: () => 2,
+          clock,
+          onCreate: async () => {
+            await null;
+            seen.add(`created in ${store()}`);
+            return 1;
+          },
+          onDestroy: () => seen.add(`destroyed in ${store()}`),
+        }),
+    );
+    await storage.run('task', async () => {
+      const tasks = [manager.queueTask((ctx) => ctx.retireResource()), manager.runTask((ctx) => ctx.retireResource())];
+      tasks.push(manager.queueTask(() => new Promise((resolve) => clock.setTimeout(resolve, 200))));
+      await clock.advance(1_000);
+      await Promise.all(tasks);
+    });
+    await storage.run('end', () => manager.stop());
+    assert.deepEqual([...seen].sort(), ['created in manager', 'destroyed in manager']);
+  }),
+);
+
+test(
+  'what a task submits to the manager itself runs in the context of that call',
   withLeakCheck(async () => {
     const manager = manage();
     const inner = deferred<unknown>();

@@ -1092,6 +1092,40 @@ test(
   }),
 );
 
+test(
+  'a host given up takes its resource from its guests, and each function is counted until it returns',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const stock = new Stock();
+    const options = { workerCount: 1, burstIntervalMs: 0, abandonAfterMs: 1_000, clock, ...stock.hooks };
+    const manager = new TaskManager(options);
+    await clock.advance(0);
+    const [host, guest] = [deferred(), deferred()];
+    const parent = manager.queueTaskAsync(
+      async (ctx) => {
+        await ctx.queueTask(() => guest.promise, { timeoutMs: 600 }).catch(noop);
+        await host.promise;
+      },
+      { timeoutMs: 100 },
+    );
+    await clock.advance(100);
+    assert.equal(manager.stats().stuckWorkers, 2);
+    await clock.advance(1_000);
+    assert.equal(manager.stats().abandonedTasks, 2);
+    assert.equal(stock.made[0]!.destroyed, 1);
+    guest.resolve();
+    await settle();
+    assert.equal(manager.stats().abandonedTasks, 1);
+    host.resolve();
+    await settle();
+    assert.equal(manager.stats().abandonedTasks, 0);
+    await parent.result.catch(noop);
+    assert.equal(await manager.queueTask((_, { id }) => id), 2);
+    await manager.stop();
+    stock.assertAllDestroyedOnce();
+  }),
+);
+
 // ---- destruction ----------------------------------------------------------------------------------------------------
 
 const logOf = (): {

@@ -650,6 +650,38 @@ test(
 );
 
 test(
+  'every change of the number of workers wanted is told: by the policy, by resize(), by idleMs',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const manager = new TaskManager({
+      workerCount: 1,
+      maxWorkerCount: 3,
+      idleMs: 1_000,
+      scaling: ({ workers, queuedTasks }) => (queuedTasks > 0 ? 3 : workers),
+      clock,
+    });
+    const scaled = heard(manager, 'scaled');
+    const release = deferred();
+    const tasks = [1, 2, 3].map(() => manager.queueTask(() => release.promise));
+    await clock.advance(100);
+    release.resolve();
+    await Promise.all(tasks);
+    await clock.advance(2_000);
+    manager.resize({ workerCount: 4 });
+    manager.resize({ workerCount: 4 });
+    manager.resize({ maxWorkerCount: 6 });
+    assert.deepEqual(scaled, [
+      { from: 1, to: 3 },
+      { from: 3, to: 2 },
+      { from: 2, to: 1 },
+      { from: 1, to: 4 },
+    ]);
+    await manager.stop();
+    assert.equal(scaled.length, 4, 'the end is no change of mind');
+  }),
+);
+
+test(
   'resize() works while paused',
   withLeakCheck(async () => {
     const manager = new TaskManager({ workerCount: 1 });
