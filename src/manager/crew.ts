@@ -30,6 +30,8 @@ export class Crew implements WorkerHome {
   closing = false;
   /** How many burst workers are wanted. */
   #burstWanted = 0;
+  /** How many workers are wanted by the last `scaled` event. */
+  #told = 0;
   readonly #scheduler: Scheduler;
   readonly #resources: Resources;
   readonly #readyWaiters = new Set<ReadyWaiter>();
@@ -67,16 +69,15 @@ export class Crew implements WorkerHome {
     while (!this.closing && this.baseCount < this.#scheduler.settings.workerCount) this.#hire('base');
     while (!this.closing && this.burstCount < this.#burstWanted) this.#hire('burst');
     this.#dismissSurplus();
+    this.#tell();
   }
 
   /** Sets how many workers the scaling policy wants; those beyond the base are burst workers. */
   scale(wanted: number): void {
     const { workerCount, maxWorkerCount } = this.#scheduler.settings;
-    const from = this.wanted;
     const to = Math.max(workerCount, Math.min(maxWorkerCount, wanted));
-    if (to === from) return;
+    if (to === this.wanted) return;
     this.#burstWanted = to - workerCount;
-    this.#scheduler.emit('scaled', { from, to });
     this.staff();
   }
 
@@ -169,7 +170,7 @@ export class Crew implements WorkerHome {
       this.active--;
       if (!this.#resources.trivial) void this.#resources.destroy(worker.resource);
     }
-    this.#scheduler.workerGone(worker);
+    this.#scheduler.settlement.workerGone(worker);
   }
 
   #replace(worker: Worker, reason: ReplaceReason): void {
@@ -285,6 +286,15 @@ export class Crew implements WorkerHome {
     this.#liftRest(worker);
   }
 
+  /** Tells of the number of workers wanted, if it has changed. */
+  #tell(): void {
+    const from = this.#told;
+    const to = this.wanted;
+    if (from === to) return;
+    this.#told = to;
+    this.#scheduler.emit('scaled', { from, to });
+  }
+
   #setRest(worker: Worker, idleMs: number): void {
     let rest = this.#rests.get(worker);
     if (rest === undefined) {
@@ -302,5 +312,6 @@ export class Crew implements WorkerHome {
   readonly #onRested = (worker: Worker): void => {
     this.#burstWanted = Math.max(0, this.#burstWanted - 1);
     this.dismiss(worker);
+    this.#tell();
   };
 }

@@ -310,7 +310,10 @@ test(
         new TaskManager({
           workerCount: 1,
           maxWorkerCount: 2,
-          scaling: () => 2,
+          scaling: () => {
+            seen.add(`scaled in ${store()}`);
+            return 2;
+          },
           clock,
           onCreate: async () => {
             await null;
@@ -321,13 +324,16 @@ test(
         }),
     );
     await storage.run('task', async () => {
-      const tasks = [manager.queueTask((ctx) => ctx.retireResource()), manager.runTask((ctx) => ctx.retireResource())];
-      tasks.push(manager.queueTask(() => new Promise((resolve) => clock.setTimeout(resolve, 200))));
+      const tasks: Promise<unknown>[] = [
+        manager.queueTask((ctx) => ctx.retireResource()),
+        manager.runTask((ctx) => ctx.retireResource()),
+      ];
+      tasks.push(manager.queueTask(() => new Promise<void>((resolve) => clock.setTimeout(resolve, 200))));
       await clock.advance(1_000);
       await Promise.all(tasks);
     });
     await storage.run('end', () => manager.stop());
-    assert.deepEqual([...seen].sort(), ['created in manager', 'destroyed in manager']);
+    assert.deepEqual([...seen].sort(), ['created in manager', 'destroyed in manager', 'scaled in manager']);
   }),
 );
 
