@@ -226,6 +226,11 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
   map<I, T>(
     input: Iterable<I> | AsyncIterable<I>,
     fn: (item: I, context: Parameters<TaskFunction<R, T>>[0], resource: R) => T,
+    options: MapOptions,
+  ): TaskMap<Awaited<T> | IndexedResult<Awaited<T>>>;
+  map<I, T>(
+    input: Iterable<I> | AsyncIterable<I>,
+    fn: (item: I, context: Parameters<TaskFunction<R, T>>[0], resource: R) => T,
     options?: MapOptions,
   ): TaskMap<Awaited<T> | IndexedResult<Awaited<T>>> {
     return mapTasks(this as unknown as Submitter<unknown>, input, fn as never, options);
