@@ -84,7 +84,7 @@ export class Admission {
       // Only now, that its place is taken: nobody finds the queue empty or with room meanwhile.
       this.#victim = undefined;
       const error = new QueueFullError(`dropped for another task: the queue holds its ${maxQueueSize} tasks`);
-      this.#scheduler.drop(victim, error);
+      this.#scheduler.settlement.drop(victim, error);
     } else if (!this.#full && this.usage >= maxQueueSize && maxQueueSize > 0) {
       this.#full = true;
       this.#scheduler.emit('full');

@@ -68,7 +68,7 @@ export class Children implements WorkerHome {
     const reason = error ?? withoutStack(() => new CanceledError('the parent task settled first'));
     this.#ending++;
     for (let node = children.first; node !== undefined; node = children.first) {
-      this.#scheduler.cancelFor(node.value, reason);
+      this.#scheduler.settlement.cancelFor(node.value, reason);
       if (node.list === children) node.remove();
     }
     this.#ending--;

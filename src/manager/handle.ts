@@ -124,7 +124,7 @@ export class HandleReceiver<E> extends Receiver implements TaskHandle<E> {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#scheduler.cancel(this.#task!, reason);
+    return this.#scheduler.settlement.cancel(this.#task!, reason);
   }
 
   setPriority(priority: number): boolean {
@@ -170,6 +170,6 @@ export class DetachedReceiver extends Receiver {
 
   settle(task: Task, state: State, value: unknown): void {
     if (this.refusal === 'invalid') this.invalid = value;
-    else if (state !== COMPLETED) this.#scheduler.detachedFailure(task, state, value);
+    else if (state !== COMPLETED) this.#scheduler.reports.detachedFailure(task, state, value);
   }
 }

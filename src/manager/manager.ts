@@ -81,7 +81,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     this.#collectors =
       collector === undefined ? [new DefaultCollector({ clock: settings.clock })] : checkCollectors(collector);
     const recorder = recorderOf(this.#collectors, settings.clock, (error) =>
-      this.#scheduler.report(error, 'a metrics collector threw'),
+      this.#scheduler.reports.report(error, 'a metrics collector threw'),
     );
     this.#scheduler = new Scheduler(settings, recorder, {
       emit: (event, ...details) => this.#emit(event, details),
@@ -392,8 +392,8 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
 
   /** What fails on the error event itself is only logged: it would fail again. */
   #reportListener(event: keyof ManagerEvents, error: unknown, what: string): void {
-    if (event === 'error') this.#scheduler.log(error, what);
-    else this.#scheduler.report(error, what);
+    if (event === 'error') this.#scheduler.reports.log(error, what);
+    else this.#scheduler.reports.report(error, what);
   }
 
   /** The figures of the first collector, as far as it has any. */
@@ -401,7 +401,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
     try {
       return this.#collectors[0]?.metrics();
     } catch (error) {
-      this.#scheduler.report(error, 'a metrics collector threw');
+      this.#scheduler.reports.report(error, 'a metrics collector threw');
       return undefined;
     }
   }
@@ -419,7 +419,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
 
   #cancelAll(tasks: readonly Task[], reason: unknown): number {
     let canceled = 0;
-    for (const task of tasks) if (this.#scheduler.cancel(task, reason)) canceled++;
+    for (const task of tasks) if (this.#scheduler.settlement.cancel(task, reason)) canceled++;
     return canceled;
   }
 

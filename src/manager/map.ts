@@ -373,7 +373,7 @@ class Mapping<E> implements TaskMap<E> {
       });
       this.#end();
       const scheduler = this.#submitter[schedulerOf];
-      for (const slot of this.#slots) if (slot.task !== undefined) scheduler.cancelFor(slot.task, reason);
+      for (const slot of this.#slots) if (slot.task !== undefined) scheduler.settlement.cancelFor(slot.task, reason);
       if (this.#underWay === 0) this.#resolveClosed!();
     }
     return this.#closed;

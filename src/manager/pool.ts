@@ -88,7 +88,7 @@ export class RunPool implements WorkerHome {
     };
     this.#create(worker, use).catch((error) => {
       decided();
-      if (task.state === QUEUED) this.#scheduler.failQueued(task, error);
+      if (task.state === QUEUED) this.#scheduler.settlement.failQueued(task, error);
       this.#scheduler.children.relieve();
     });
   }
@@ -161,6 +161,6 @@ export class RunPool implements WorkerHome {
     this.#ages.end(worker);
     if (phase === CREATING) worker.creation?.abort(new ResourceError('the resource is not wanted any more'));
     else if (!this.#resources.trivial) void this.#resources.destroy(worker.resource);
-    this.#scheduler.workerGone(worker);
+    this.#scheduler.settlement.workerGone(worker);
   }
 }

@@ -113,7 +113,7 @@ export class Scaling {
         });
       }
     }).catch((error) => {
-      if (!isAbortError(error)) this.#scheduler.report(error, 'the scaling loop failed');
+      if (!isAbortError(error)) this.#scheduler.reports.report(error, 'the scaling loop failed');
     });
   }
 
@@ -131,7 +131,7 @@ export class Scaling {
         throw new RangeError(`a scaling policy must return an integer, but returned ${wanted}`);
       if (scheduler.state === 'running') crew.scale(wanted);
     } catch (error) {
-      scheduler.report(error, 'the scaling policy failed');
+      scheduler.reports.report(error, 'the scaling policy failed');
     }
     return true;
   }

@@ -1,59 +1,37 @@
 /**
- * The way of a task: submit, queue, start, settle. All states change here, and the books with them.
+ * The way of a task from its admission to its start, and the books. Its end is settlement's.
  *
  * Invariant (promise 2): arrived = queued + running + completed + failed + timedOut + canceled + dropped.
  */
 import { realClock } from '../go/clock.ts';
 import { type Context, isContext } from '../go/context.ts';
-import { type CanceledError, DeadlineExceededError, ErrandError, withoutStack } from '../go/errors.ts';
-import type { FailureReason, RejectionReason } from '../metrics/index.ts';
+import type { RejectionReason } from '../metrics/index.ts';
 import type { Recorder } from '../metrics/recorder.ts';
 import { Admission } from './admission.ts';
 import { Callbacks } from './callbacks.ts';
 import { Children } from './children.ts';
 import { TaskContext } from './context.ts';
 import { Crew } from './crew.ts';
-import { Deadline, Deadlines } from './deadlines.ts';
-import { canceledBecause, MaxRetriesError, ResourceError, type ShutdownError, WorkerGoneError } from './errors.ts';
+import { Deadlines } from './deadlines.ts';
+import type { ShutdownError } from './errors.ts';
 import { IdSource } from './id.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { checkPriority, type Settings } from './options.ts';
 import { RunPool } from './pool.ts';
 import { type Lane, TaskQueue } from './queue.ts';
+import { type Emit, type EventTarget, Reports } from './reports.ts';
 import { Resources } from './resources.ts';
-import { pauseBefore, worthRetrying } from './retry.ts';
+import { Settlement } from './settlement.ts';
 import { Signals } from './signals.ts';
 import { Stopping } from './stopping.ts';
 import { Submission } from './submission.ts';
-import {
-  CANCELED,
-  COMPLETED,
-  DROPPED,
-  type Extras,
-  FAILED,
-  type Failure,
-  gateReceived,
-  QUEUED,
-  Receiver,
-  Rejection,
-  Relay,
-  RUNNING,
-  STATE_NAMES,
-  type State,
-  Task,
-  TIMED_OUT,
-  WAITING,
-} from './task.ts';
+import { type Extras, QUEUED, Receiver, Rejection, RUNNING, Task, WAITING } from './task.ts';
 import { Turns } from './turns.ts';
-import type { ManagerEvents, ManagerState, TaskFailure } from './types.ts';
+import type { ManagerEvents, ManagerState } from './types.ts';
 import { Watchers } from './watchers.ts';
-import { BUSY, GONE, IDLE, Worker } from './worker.ts';
+import { BUSY, IDLE, Worker } from './worker.ts';
 
-export type Emit = <E extends keyof ManagerEvents>(event: E, ...details: ManagerEvents[E]) => void;
-
-export interface SchedulerHost {
-  readonly emit: Emit;
-  listens(event: keyof ManagerEvents): boolean;
+export interface SchedulerHost extends EventTarget {
   /** There is work where there was none. */
   onWork(): void;
 }
@@ -72,6 +50,8 @@ export class Scheduler {
   readonly callbacks: Callbacks;
   readonly signals: Signals;
   readonly submission: Submission;
+  readonly settlement: Settlement;
+  readonly reports: Reports;
   readonly recorder: Recorder | undefined;
   readonly ids: IdSource;
   /** Living tasks whose caller chose their id. */
@@ -108,7 +88,6 @@ export class Scheduler {
   readonly #host: SchedulerHost;
   readonly #turns: Turns;
   readonly #keepAlive = new KeepAlive();
-  #lastCancellation: { readonly reason: unknown; readonly error: CanceledError } | undefined;
   #pumping = false;
   /**
    * One of each kind of object that may all be gone when the manager is idle. V8 lets a hidden class die with the last
@@ -127,20 +106,22 @@ export class Scheduler {
     const { clock } = settings;
     // The real clock is asked three times a task: without a detour.
     this.now = clock === realClock ? performance.now.bind(performance) : () => clock.now();
+    this.reports = new Reports(settings, host, (task) => this.idOf(task));
+    this.settlement = new Settlement(this);
     this.queue = new TaskQueue(settings);
     this.deadlines = new Deadlines(clock);
     this.ids = new IdSource(clock.timeOrigin);
-    this.callbacks = new Callbacks((error) => this.report(error, 'a callback threw'));
+    this.callbacks = new Callbacks((error) => this.reports.report(error, 'a callback threw'));
     this.callbacks.onFlushed = () => this.onProgress?.();
     this.#turns = new Turns(settings.yieldTasks, settings.yieldMs, () => this.pump());
     // As on the web, the signal's reason is what the task rejects with, whatever it is.
-    this.signals = new Signals((task, reason, err) => this.cancelFor(task, reason, err));
+    this.signals = new Signals((task, reason, err) => this.settlement.cancelFor(task, reason, err));
     this.resources = new Resources(settings, {
       onCreateFailed: (error, inRow) => {
-        this.report(error, `a resource could not be created (${inRow} in a row)`);
+        this.reports.report(error, `a resource could not be created (${inRow} in a row)`);
         this.crew.createFailed(error);
       },
-      onDestroyFailed: (error) => this.report(error, 'onDestroy threw'),
+      onDestroyFailed: (error) => this.reports.report(error, 'onDestroy threw'),
       onQuiet: () => this.onProgress?.(),
     });
     this.crew = new Crew(this, this.resources);
@@ -153,6 +134,11 @@ export class Scheduler {
   }
 
   // ---- asking -------------------------------------------------------------------------------------------------------
+
+  /** Whether anybody listens to an event. */
+  listens(event: keyof ManagerEvents): boolean {
+    return this.#host.listens(event);
+  }
 
   /** A time of the clock in ms since the epoch. */
   epoch(time: number): number {
@@ -341,7 +327,7 @@ export class Scheduler {
       this.recorder?.arrival(task.queuedAt);
       worker.begin();
     } else {
-      this.#shrunk();
+      this.shrunk();
       this.#open(worker, task);
     }
   }
@@ -354,7 +340,7 @@ export class Scheduler {
     this.#offTheQueue(task);
     this.running++;
     this.#start(worker, task, now);
-    this.#shrunk();
+    this.shrunk();
     this.#open(worker, task);
   }
 
@@ -396,16 +382,6 @@ export class Scheduler {
     this.deadlines.set(worker.deadline, ms, now);
   }
 
-  readonly onDeadline = (worker: Worker): void => {
-    const task = worker.task!;
-    if (worker.stuck) this.#abandon(worker);
-    else if (worker.graceDue < worker.timeoutDue) this.end(task, CANCELED, this.shutdownError);
-    else {
-      const timeoutMs = task.terms?.timeoutMs ?? this.settings.timeoutMs;
-      this.end(task, TIMED_OUT, deadlineExceeded(`the task ran longer than its timeoutMs (${timeoutMs} ms)`));
-    }
-  };
-
   // ---- leaving the queue --------------------------------------------------------------------------------------------
 
   /** The books and relations of a task that is no longer in a lane of the queue. */
@@ -435,7 +411,8 @@ export class Scheduler {
     this.children.unqueued(task);
   }
 
-  #shrunk(): void {
+  /** The queue has become shorter. */
+  shrunk(): void {
     if (this.queued === 0) this.#emptied();
     if (this.admission.attentive) this.admission.refill();
     if (this.watchers.sizes > 0) this.watchers.onSize(this.queued);
@@ -443,295 +420,10 @@ export class Scheduler {
 
   #emptied(): void {
     this.watchers.onEmpty();
-    if (this.#host.listens('empty')) this.emit('empty');
+    if (this.listens('empty')) this.emit('empty');
   }
 
-  // ---- settling -----------------------------------------------------------------------------------------------------
-
-  /** Its function has returned. */
-  complete(worker: Worker, task: Task, value: unknown, now: number): void {
-    const { extras } = task;
-    if (extras !== undefined) this.#runEnded(task, extras, undefined);
-    this.running--;
-    this.completed++;
-    if (!worker.counted) this.runningPast--;
-    this.recorder?.completion(task.queuedAt, worker.startedAt, now);
-    task.state = COMPLETED;
-    task.home = undefined;
-    if (extras !== undefined) this.#ended(task, extras);
-    deliver(task, COMPLETED, value);
-    if (this.unsettled === 0) this.idled();
-  }
-
-  /** Its function has thrown: again, if its resource was to blame or its retry policy says so. */
-  fail(worker: Worker, task: Task, error: unknown, unhealthy: boolean, now: number): void {
-    const once = task.terms?.once ?? false;
-    if (!once && unhealthy) {
-      const extras = task.rare();
-      if (++extras.healthFailures <= this.settings.maxRetries) {
-        this.#again(worker, task, error, 0, now);
-        return;
-      }
-      const { maxRetries } = this.settings;
-      const message = `the task failed ${extras.healthFailures} times on a bad resource (maxRetries: ${maxRetries})`;
-      this.#endRun(worker, task, FAILED, new MaxRetriesError(message, { cause: error }), now);
-      return;
-    }
-    const policy = once ? undefined : (task.terms?.retry ?? this.settings.retry);
-    if (policy !== undefined) {
-      const extras = task.rare();
-      const attempt = extras.attempt - extras.healthFailures;
-      const again = attempt < policy.attempts && worthRetrying(policy, error, attempt, this);
-      const pauseMs = again ? pauseBefore(policy, attempt, error, this) : 0;
-      // The policy's own functions may have canceled the task, or killed the manager.
-      if (task.state !== RUNNING) return;
-      if (again) {
-        this.#again(worker, task, error, pauseMs, now);
-        return;
-      }
-    }
-    this.#endRun(worker, task, FAILED, error, now);
-  }
-
-  /** From running back to queued, at the place of its submission, after a pause. Called in the task's async context. */
-  #again(worker: Worker, task: Task, error: unknown, pauseMs: number, now: number): void {
-    const extras = task.rare();
-    this.#runEnded(task, extras, undefined);
-    this.running--;
-    this.queued++;
-    this.retried++;
-    if (!worker.counted) this.runningPast--;
-    this.recorder?.retry();
-    extras.takesRoom = false;
-    extras.priority = worker.priority;
-    task.state = QUEUED;
-    task.home = undefined;
-    if (this.settings.asyncContext) {
-      if (!(task.sink instanceof Receiver)) task.sink = new Relay(task.sink);
-      gateReceived(task.sink);
-    }
-    if (pauseMs <= 0) {
-      this.#requeue(task, error);
-      return;
-    }
-    this.offQueue.add(task);
-    const pause = new Deadline(task, () => {
-      this.offQueue.delete(task);
-      extras.leave = undefined;
-      this.#requeue(task, error);
-      this.pump();
-    });
-    extras.leave = () => this.deadlines.lift(pause);
-    this.deadlines.set(pause, pauseMs, now);
-  }
-
-  #requeue(task: Task, error: unknown): void {
-    if (task.extras!.past) this.submission.runAgain(task, error);
-    else {
-      this.queue.pushAgain(task, task.extras!.priority);
-      if (task.extras!.parent !== undefined) this.children.queued(task);
-    }
-  }
-
-  /** The end of a run whose function has returned. */
-  #endRun(worker: Worker, task: Task, state: Failure, error: unknown, now: number): void {
-    const { extras } = task;
-    if (extras !== undefined) this.#runEnded(task, extras, undefined);
-    this.running--;
-    if (!worker.counted) this.runningPast--;
-    task.home = undefined;
-    this.#fell(task, state, error, worker.startedAt, now, extras?.attempt ?? 1);
-  }
-
-  /**
-   * Ends a task from outside: a timeout, a cancellation, a shutdown. The one way to do so; false if it had ended.
-   * A running one keeps its worker until its function returns. `cause` is what its context says, if not the error.
-   */
-  end(task: Task, state: Failure, error: unknown, cause: unknown = error): boolean {
-    const { extras } = task;
-    switch (task.state) {
-      case WAITING:
-        if (extras?.waiting !== true) return false;
-        this.submission.unwait(task, error, state === TIMED_OUT ? 'timedOut' : this.ending ? 'stopped' : 'canceled');
-        return true;
-      case QUEUED: {
-        const attempt = extras?.attempt ?? 0;
-        const leave = extras?.leave;
-        this.#dequeue(task);
-        this.#fell(task, state, error, Number.NaN, this.now(), attempt);
-        // Only now that the books are balanced: it may destroy a resource, and that calls back.
-        leave?.();
-        this.#shrunk();
-        this.children.relieve();
-        return true;
-      }
-      case RUNNING: {
-        const worker = task.home as Worker;
-        const now = this.now();
-        if (extras !== undefined) this.#runEnded(task, extras, error);
-        this.running--;
-        if (!worker.counted) this.runningPast--;
-        worker.stuck = true;
-        this.stuck++;
-        if (worker.deadline.list !== undefined) this.deadlines.lift(worker.deadline);
-        const { abandonAfterMs } = this.settings;
-        if (abandonAfterMs !== NEVER) this.deadlines.set(worker.deadline, abandonAfterMs, now);
-        const { context } = worker;
-        this.#fell(task, state, error, worker.startedAt, now, extras?.attempt ?? 1);
-        context?.cancel(asError(error, state), cause);
-        this.children.relieve();
-        return true;
-      }
-      default:
-        return false;
-    }
-  }
-
-  /** Takes a queued task from wherever it is. */
-  #dequeue(task: Task): void {
-    const { extras } = task;
-    this.queued--;
-    if (task.home !== undefined) {
-      this.queue.remove(task);
-      if (extras === undefined) this.admission.usage--;
-      else {
-        if (extras.takesRoom) this.admission.left(task);
-        if (extras.queuedChildNode !== undefined) this.children.unqueued(task);
-      }
-    } else if (extras !== undefined) {
-      this.offQueue.delete(task);
-      extras.leave = undefined;
-    }
-    if (extras?.deadline !== undefined) this.deadlines.lift(extras.deadline);
-  }
-
-  /** The common end of all failures; the task is neither queued nor running in the books any more. */
-  #fell(task: Task, state: Failure, error: unknown, startedAt: number, now: number, attempt: number): void {
-    task.state = state;
-    if (state === FAILED) this.failed++;
-    else if (state === TIMED_OUT) this.timedOut++;
-    else if (state === CANCELED) this.canceled++;
-    else this.dropped++;
-    this.recorder?.failure(task.queuedAt, startedAt, now, STATE_NAMES[state] as FailureReason);
-    if (task.extras !== undefined) this.#ended(task, task.extras);
-    deliver(task, state, error);
-    if ((state === FAILED || state === TIMED_OUT) && this.#host.listens('taskFailed')) {
-      this.emit('taskFailed', {
-        id: this.idOf(task),
-        state: STATE_NAMES[state] as TaskFailure['state'],
-        error,
-        attempt,
-      });
-    }
-    if (this.unsettled === 0) this.idled();
-  }
-
-  /** A run is over: what lives only as long as it does goes first, while the task still counts as running. */
-  #runEnded(task: Task, extras: Extras, error: unknown): void {
-    if (extras.children !== undefined) this.children.runEnded(task, error);
-  }
-
-  /** The task is settled: it leaves all it was part of. */
-  #ended(task: Task, extras: Extras): void {
-    extras.signalNode?.remove();
-    if (extras.id !== undefined) this.named.delete(extras.id);
-    if (extras.childNode !== undefined) this.children.settled(task);
-  }
-
-  /** Nothing is queued and nothing runs. */
-  idled(): void {
-    if (!this.idle) return;
-    this.#keepAlive.letGo();
-    this.watchers.onIdle();
-    if (this.#host.listens('idle')) this.emit('idle');
-    this.onProgress?.();
-  }
-
-  /** The function of a settled task has returned at last. */
-  returned(worker: Worker, task: Task): void {
-    if (worker.phase === GONE) this.strays--;
-    else {
-      this.stuck--;
-      if (task.sink instanceof Receiver) task.sink.returned();
-    }
-    this.onProgress?.();
-  }
-
-  /** Gives up a worker whose function won't return: its resource is destroyed, and it is replaced. */
-  #abandon(worker: Worker): void {
-    const task = worker.task!;
-    this.stuck--;
-    this.strays++;
-    this.abandonedTotal++;
-    if (worker.deadline.list !== undefined) this.deadlines.lift(worker.deadline);
-    if (worker.keyUse !== undefined) {
-      this.queue.release(worker.keyUse);
-      worker.keyUse = undefined;
-    }
-    worker.home.abandoned(worker);
-    if (task.sink instanceof Receiver) task.sink.returned();
-    this.report(
-      new ResourceError(`task ${this.idOf(task)} was abandoned: its function has not returned after its end`),
-      'a worker was given up',
-    );
-    this.pump();
-    this.onProgress?.();
-  }
-
-  /** Abandons every function that still is alive. */
-  abandonAll(): void {
-    for (const worker of this.busyWorkers()) if (worker.stuck) this.#abandon(worker);
-  }
-
-  /** A worker has left. */
-  workerGone(worker: Worker): void {
-    const { pinned } = worker;
-    worker.pinned = undefined;
-    for (const task of [...(pinned ?? [])]) this.end(task, CANCELED, new WorkerGoneError());
-    this.onProgress?.();
-  }
-
-  // ---- canceling ----------------------------------------------------------------------------------------------------
-
-  /** A user's cancel. False if the task had ended. */
-  cancel(task: Task, reason: unknown): boolean {
-    return this.end(task, CANCELED, this.#cancellation(reason), reason);
-  }
-
-  /** The error for `reason`, the same for all that are canceled for it in one go: errors are what a cancel costs. */
-  #cancellation(reason: unknown): CanceledError {
-    if (this.#lastCancellation === undefined) {
-      queueMicrotask(() => {
-        this.#lastCancellation = undefined;
-      });
-    } else if (this.#lastCancellation.reason === reason) return this.#lastCancellation.error;
-    const error = canceledBecause(reason);
-    this.#lastCancellation = { reason, error };
-    return error;
-  }
-
-  /** Ends a task for what ended another: as timed out if that, or the error that stands for it, was a timeout. */
-  cancelFor(task: Task, error: unknown, err: unknown = error): void {
-    this.end(task, isTimeout(err) ? TIMED_OUT : CANCELED, error);
-  }
-
-  /** Fails a task that couldn't begin. */
-  failQueued(task: Task, error: unknown): void {
-    const attempt = task.extras?.attempt ?? 0;
-    this.#dequeue(task);
-    this.#fell(task, FAILED, error, Number.NaN, this.now(), attempt);
-    this.#shrunk();
-  }
-
-  drop(task: Task, error: unknown): void {
-    this.end(task, DROPPED, error);
-  }
-
-  readonly onQueueTimeout = (task: Task): void => {
-    const ms = task.extras!.queueTimeoutMs;
-    this.end(task, TIMED_OUT, deadlineExceeded(`the task waited longer than its queueTimeoutMs (${ms} ms)`));
-  };
-
+  /** Moves a queued or waiting task to the tail of another level; false if it isn't there to be moved. */
   setPriority(task: Task, value: number): boolean {
     const priority = checkPriority(value);
     const { extras } = task;
@@ -752,41 +444,13 @@ export class Scheduler {
     return true;
   }
 
-  // ---- failing hooks ------------------------------------------------------------------------------------------------
-
-  /** Whether the resource is bad after this error. A check that throws counts as bad. */
-  isUnhealthy(error: unknown): boolean {
-    const { checkHealth } = this.settings;
-    if (checkHealth === undefined) return false;
-    try {
-      return checkHealth(error) === false;
-    } catch (thrown) {
-      this.report(thrown, 'checkHealth threw');
-      return true;
-    }
-  }
-
-  /** Tells of an error that has no task to reject: to the `error` event, and to the logger. Never throws. */
-  report(error: unknown, what: string): void {
-    this.log(error, what);
-    if (this.#host.listens('error')) this.emit('error', error);
-  }
-
-  /** Tells the logger alone. Never throws. */
-  log(error: unknown, what: string): void {
-    try {
-      this.settings.logger?.error(what, error);
-    } catch {
-      // A logger that throws has no one to tell.
-    }
-  }
-
-  /** A task of `go()` has failed. `failed` and `timedOut` have had their event. */
-  detachedFailure(task: Task, state: State, error: unknown): void {
-    const name = STATE_NAMES[state] as TaskFailure['state'];
-    this.log(error, `task ${this.idOf(task)} ${name}`);
-    if (state === FAILED || state === TIMED_OUT || !this.#host.listens('taskFailed')) return;
-    this.emit('taskFailed', { id: this.idOf(task), state: name, error, attempt: task.extras?.attempt ?? 0 });
+  /** Nothing is queued and nothing runs. */
+  idled(): void {
+    if (!this.idle) return;
+    this.#keepAlive.letGo();
+    this.watchers.onIdle();
+    if (this.listens('idle')) this.emit('idle');
+    this.onProgress?.();
   }
 
   /** All workers whose function is alive. */
@@ -811,28 +475,4 @@ export class Scheduler {
   letProcessGo(): void {
     this.#keepAlive.unpin();
   }
-}
-
-function deliver(task: Task, state: State, value: unknown): void {
-  const { sink } = task;
-  if (sink === undefined) task.fn = value;
-  else {
-    task.fn = undefined;
-    if (typeof sink === 'function') sink(state === COMPLETED ? value : new Rejection(value));
-    else sink.settle(task, state, value);
-  }
-}
-
-function isTimeout(reason: unknown): boolean {
-  return reason instanceof Error && reason.name === 'TimeoutError';
-}
-
-function deadlineExceeded(message: string): DeadlineExceededError {
-  return withoutStack(() => new DeadlineExceededError(message));
-}
-
-/** A context's `err` is one of ours, whatever the reason is. */
-function asError(error: unknown, state: Failure): Error {
-  if (error instanceof ErrandError) return error;
-  return state === TIMED_OUT ? new DeadlineExceededError(undefined, { cause: error }) : canceledBecause(error);
 }

@@ -87,16 +87,16 @@ export class Shutdown {
     this.#scaling.close();
     this.#refuseWaiters();
     // The queue first, so that no worker that comes free finds anything in it.
-    for (const task of [...scheduler.queue, ...scheduler.offQueue]) scheduler.end(task, CANCELED, error);
+    for (const task of [...scheduler.queue, ...scheduler.offQueue]) scheduler.settlement.end(task, CANCELED, error);
     for (const worker of scheduler.busyWorkers()) {
-      if (worker.task?.state === RUNNING) scheduler.end(worker.task, CANCELED, error);
+      if (worker.task?.state === RUNNING) scheduler.settlement.end(worker.task, CANCELED, error);
     }
     this.#close(error);
     this.#check();
     if (this.#finished) return;
     const { killGraceMs } = scheduler.settings;
     this.#setTimer(killGraceMs, () => {
-      scheduler.abandonAll();
+      scheduler.settlement.abandonAll();
       this.#check();
       if (this.#finished) return;
       // Nobody can wait for ever for an onCreate or onDestroy that hangs.
@@ -125,7 +125,7 @@ export class Shutdown {
     const now = scheduler.now();
     for (const worker of scheduler.busyWorkers()) {
       if (worker.task?.state !== RUNNING) continue;
-      if (graceMs === 0) scheduler.end(worker.task, CANCELED, scheduler.shutdownError);
+      if (graceMs === 0) scheduler.settlement.end(worker.task, CANCELED, scheduler.shutdownError);
       else {
         worker.graceDue = Math.min(worker.graceDue, now + graceMs);
         scheduler.armDeadline(worker, now);
@@ -135,7 +135,8 @@ export class Shutdown {
 
   #refuseWaiters(): void {
     const scheduler = this.#scheduler;
-    for (const task of [...scheduler.admission.waiting]) scheduler.end(task, CANCELED, scheduler.shutdownError);
+    for (const task of [...scheduler.admission.waiting])
+      scheduler.settlement.end(task, CANCELED, scheduler.shutdownError);
   }
 
   #close(reason: unknown): void {

@@ -122,7 +122,7 @@ class StreamReceiver<E> extends Receiver implements TaskStream<E> {
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#submitter[schedulerOf].cancel(this.#task!, reason);
+    return this.#submitter[schedulerOf].settlement.cancel(this.#task!, reason);
   }
 
   override attach(task: Task): void {

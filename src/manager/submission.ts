@@ -151,7 +151,7 @@ export class Submission {
       const error = new TypeError(
         'runTaskSync takes a synchronous function, but this one returned a promise: use runTask',
       );
-      scheduler.end(task, FAILED, error);
+      scheduler.settlement.end(task, FAILED, error);
       throw error;
     }
     if (receiver.state !== COMPLETED) throw receiver.outcome;
@@ -187,7 +187,10 @@ export class Submission {
       if (task.state !== QUEUED) return;
       const worker = scheduler.pool.claim();
       if (worker === undefined) {
-        scheduler.failQueued(task, new ResourceError('no resource is left for another attempt', { cause: error }));
+        scheduler.settlement.failQueued(
+          task,
+          new ResourceError('no resource is left for another attempt', { cause: error }),
+        );
         return;
       }
       scheduler.offQueue.delete(task);
@@ -303,7 +306,7 @@ export class Submission {
   #bound(task: Task): void {
     const { extras } = task;
     if (extras?.queueTimeoutMs === undefined) return;
-    extras.deadline = new Deadline(task, this.#scheduler.onQueueTimeout);
+    extras.deadline = new Deadline(task, this.#scheduler.settlement.onQueueTimeout);
     this.#scheduler.deadlines.set(extras.deadline, extras.queueTimeoutMs, this.#scheduler.now());
   }
 

@@ -69,7 +69,7 @@ export class Worker {
     this.home = home;
     this.kind = kind;
     this.counted = kind !== 'pooled' && kind !== 'temporary';
-    this.deadline = new Deadline<Worker>(this, scheduler.onDeadline);
+    this.deadline = new Deadline<Worker>(this, scheduler.settlement.onDeadline);
   }
 
   /** Runs the function of its task. Synchronous tasks that follow one another run in a loop, not on a growing stack. */
@@ -132,7 +132,7 @@ export class Worker {
     const { scheduler } = this;
     const task = this.task!;
     const now = scheduler.now();
-    if (task.state === RUNNING) scheduler.complete(this, task, value, now);
+    if (task.state === RUNNING) scheduler.settlement.complete(this, task, value, now);
     this.#free(now);
   };
 
@@ -145,9 +145,9 @@ export class Worker {
     const task = this.task!;
     const now = scheduler.now();
     // A late error of a settled task still says how the resource is.
-    const unhealthy = this.phase !== GONE && scheduler.isUnhealthy(error);
+    const unhealthy = this.phase !== GONE && scheduler.reports.isUnhealthy(error);
     if (unhealthy) this.retire ??= 'unhealthy';
-    if (task.state === RUNNING) scheduler.fail(this, task, error, unhealthy, now);
+    if (task.state === RUNNING) scheduler.settlement.fail(this, task, error, unhealthy, now);
     this.#free(now);
   };
 
@@ -160,12 +160,12 @@ export class Worker {
         const result = fn();
         if (typeof (result as PromiseLike<unknown> | undefined | null)?.then === 'function') {
           Promise.resolve(result)
-            .catch((error) => this.scheduler.report(error, 'a deferred function rejected'))
+            .catch((error) => this.scheduler.reports.report(error, 'a deferred function rejected'))
             .then(() => this.#runDefers(then));
           return;
         }
       } catch (error) {
-        this.scheduler.report(error, 'a deferred function threw');
+        this.scheduler.reports.report(error, 'a deferred function threw');
       }
     }
     context.defers = undefined;
@@ -186,7 +186,7 @@ export class Worker {
     }
     if (this.stuck) {
       this.stuck = false;
-      scheduler.returned(this, task);
+      scheduler.settlement.returned(this, task);
     }
     if (this.phase === GONE) return;
     if (this.guests === 0) this.home.release(this, now);
