@@ -37,7 +37,7 @@ interface Db {
   close(): Promise<void>;
 }
 
-declare const db: Db;
+const db: Db = { name: 'db', close: async () => {} };
 declare const signal: AbortSignal;
 declare const context: Context;
 const plain = new TaskManager();
