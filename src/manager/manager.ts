@@ -1,6 +1,7 @@
 /** TaskManager: the public face of the heart. It checks what it is given and wires the parts; the parts do the work. */
 import { EventEmitter } from 'node:events';
-import { CancelScope, contextOf } from '../go/context.ts';
+import { contextOf } from '../go/context.ts';
+import { CancelScope } from '../go/scope.ts';
 import { zeroMetrics } from '../metrics/collector.ts';
 import { DefaultCollector, type MetricsCollector, type TaskMetrics } from '../metrics/index.ts';
 import { recorderOf } from '../metrics/recorder.ts';

@@ -2,7 +2,8 @@
  * Tasks under the signals they were given. However many tasks share a signal, it gets one listener, which is gone when
  * the last of them is.
  */
-import { CancelScope, type Context, contextOf } from '../go/context.ts';
+import { type Context, contextOf } from '../go/context.ts';
+import { CancelScope } from '../go/scope.ts';
 import { List, type ListNode } from './list.ts';
 import type { Task } from './task.ts';
 

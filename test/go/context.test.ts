@@ -5,7 +5,6 @@ import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Clock } from '../../src/go/clock.ts';
-import { CancelScope, scopeOf } from '../../src/go/context.ts';
 import * as go from '../../src/go/index.ts';
 import {
   afterFunc,
@@ -22,6 +21,7 @@ import {
   withTimeout,
   withValue,
 } from '../../src/go/index.ts';
+import { CancelScope, scopeOf } from '../../src/go/scope.ts';
 
 const HOUR = 3_600_000;
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
