@@ -5,7 +5,7 @@
 import type { Context } from '../go/context.ts';
 import { CanceledError } from '../go/errors.ts';
 import { CancelScope, scopeOf } from '../go/scope.ts';
-import { show } from './options.ts';
+import { show } from './checks.ts';
 import { type Preset, Submitter, schedulerOf, submitPlain, submitTo } from './submitter.ts';
 import { type Extras, type Receiver, RUNNING, type Task } from './task.ts';
 import type { ChildOptions, TaskOptions } from './types.ts';

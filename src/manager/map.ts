@@ -7,7 +7,8 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { CanceledError } from '../go/errors.ts';
-import { checkFunction, checkMapOptions, show } from './options.ts';
+import { show } from './checks.ts';
+import { checkFunction } from './options.ts';
 import { firedReason, onFired } from './signals.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
 import {
@@ -20,6 +21,7 @@ import {
   type State,
   type Task,
 } from './task.ts';
+import { checkMapOptions } from './task-options.ts';
 import type { MapOptions, TaskOptions } from './types.ts';
 
 /** The results of `map` and `queueTasks`, to be iterated once. */

@@ -1,129 +1,30 @@
 /** Checks what users hand in, in one place, and names what is wrong: the option, the value, what it should be. */
+
 import { availableParallelism, constants } from 'node:os';
 import { type Clock, realClock } from '../go/clock.ts';
-import { type Context, isContext } from '../go/context.ts';
+import type { Context } from '../go/context.ts';
 import type { MetricsCollector } from '../metrics/index.ts';
+import {
+  COUNT,
+  COUNT_OR_NONE,
+  checkNames,
+  checkNumber,
+  checkObject,
+  DURATION,
+  DURATION_OR_NONE,
+  LIMIT,
+  LIMIT_OR_NOW,
+  optionalBoolean,
+  optionalFunction,
+  optionalNumber,
+  optionalOverflow,
+  optionalSignal,
+  wrongRange,
+  wrongType,
+} from './checks.ts';
 import { STATE_NAMES } from './task.ts';
-import type {
-  Logger,
-  ManagerEvents,
-  MapOptions,
-  Overflow,
-  RetryPolicy,
-  StopOptions,
-  StreamOptions,
-  TaskManagerOptions,
-  TaskOptions,
-} from './types.ts';
-
-/** A value as an error message shows it. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? `an array of ${value.length}` : `an instance of ${value.constructor?.name ?? 'null'}`;
-  }
-  return String(value);
-}
-
-function wrongType(name: string, expected: string, value: unknown): TypeError {
-  return new TypeError(`${name} must be ${expected}, but is ${show(value)}`);
-}
-
-function wrongRange(name: string, expected: string, value: unknown): RangeError {
-  return new RangeError(`${name} must be ${expected}, but is ${show(value)}`);
-}
-
-interface NumberRule {
-  readonly min: number;
-  /** Whether `min` itself is too little. */
-  readonly above?: boolean;
-  readonly integer?: boolean;
-  readonly infinite?: boolean;
-}
-
-const COUNT: NumberRule = { min: 1, integer: true };
-const COUNT_OR_NONE: NumberRule = { min: 0, integer: true };
-const DURATION: NumberRule = { min: 0, above: true };
-const DURATION_OR_NONE: NumberRule = { min: 0 };
-const LIMIT: NumberRule = { min: 0, above: true, infinite: true };
-const LIMIT_OR_NOW: NumberRule = { min: 0, infinite: true };
-
-function checkNumber(name: string, value: unknown, rule: NumberRule): number {
-  const { min, above = false, integer = false, infinite = false } = rule;
-  const what = `${integer ? 'an integer' : 'a number'} ${above ? 'above' : 'of at least'} ${min}${infinite ? ' or Infinity' : ''}`;
-  if (typeof value !== 'number') throw wrongType(name, what, value);
-  if (value === Number.POSITIVE_INFINITY && infinite) return value;
-  if (!Number.isFinite(value) || (integer && !Number.isInteger(value)) || value < min || (above && value === min)) {
-    throw wrongRange(name, what, value);
-  }
-  return value;
-}
-
-function optionalNumber<D>(name: string, value: unknown, rule: NumberRule, fallback: D): number | D {
-  return value === undefined ? fallback : checkNumber(name, value, rule);
-}
-
-function optionalFunction<F>(name: string, value: F): F {
-  if (value !== undefined && typeof value !== 'function') throw wrongType(name, 'a function', value);
-  return value;
-}
-
-function optionalBoolean(name: string, value: unknown, fallback: boolean): boolean {
-  if (value === undefined) return fallback;
-  if (typeof value !== 'boolean') throw wrongType(name, 'a boolean', value);
-  return value;
-}
-
-function checkObject(name: string, value: unknown): asserts value is object {
-  if (typeof value !== 'object' || value === null) throw wrongType(name, 'an object', value);
-}
-
-const OVERFLOWS: readonly Overflow[] = ['reject', 'wait', 'drop-oldest', 'drop-lowest'];
-
-function optionalOverflow(value: unknown, fallback: Overflow): Overflow {
-  if (value === undefined) return fallback;
-  if (!OVERFLOWS.includes(value as Overflow)) throw wrongRange('overflow', `one of ${OVERFLOWS.join(', ')}`, value);
-  return value as Overflow;
-}
-
-function optionalSignal(name: string, value: unknown): AbortSignal | Context | undefined {
-  if (value === undefined || value instanceof AbortSignal || isContext(value)) return value;
-  throw wrongType(name, 'an AbortSignal or a Context', value);
-}
-
-/** What of a family of methods bears on its options. */
-interface Preset {
-  readonly once: boolean;
-  readonly run: boolean;
-}
-
-const checkedPolicies = new WeakSet<RetryPolicy>();
-
-/** A retry policy, checked once for each object. */
-export function checkRetry(value: RetryPolicy | undefined): RetryPolicy | undefined {
-  if (value === undefined) return undefined;
-  checkObject('retry', value);
-  if (checkedPolicies.has(value)) return value;
-  checkNames('retry', value, ['attempts', 'backoff', 'baseMs', 'maxMs', 'jitter', 'retryIf']);
-  checkNumber('retry.attempts', value.attempts, { min: 1, integer: true, infinite: true });
-  const { backoff } = value;
-  if (backoff !== undefined && typeof backoff !== 'function') {
-    const names = ['constant', 'linear', 'exponential'];
-    if (!names.includes(backoff))
-      throw wrongRange('retry.backoff', `a function or one of ${names.join(', ')}`, backoff);
-  }
-  optionalNumber('retry.baseMs', value.baseMs, DURATION_OR_NONE, undefined);
-  optionalNumber('retry.maxMs', value.maxMs, LIMIT_OR_NOW, undefined);
-  const { jitter } = value;
-  if (jitter !== undefined && !['none', 'full', 'equal'].includes(jitter)) {
-    throw wrongRange('retry.jitter', 'one of none, full, equal', jitter);
-  }
-  optionalFunction('retry.retryIf', value.retryIf);
-  checkedPolicies.add(value);
-  return value;
-}
+import { checkRetry } from './task-options.ts';
+import type { Logger, ManagerEvents, Overflow, RetryPolicy, StopOptions, TaskManagerOptions } from './types.ts';
 
 /** The options of a manager, checked and with their defaults. */
 export interface Settings {
@@ -195,14 +96,6 @@ const MANAGER_OPTIONS: readonly (keyof TaskManagerOptions<unknown>)[] = [
   'clock',
   'signal',
 ];
-
-function checkNames(what: string, options: object, known: readonly string[]): void {
-  // With inherited names: an AbortSignal in the place of options has no others.
-  for (const name in options) {
-    if (!known.includes(name))
-      throw new TypeError(`${name} is not an option of ${what}; those are ${known.join(', ')}`);
-  }
-}
 
 /** `Infinity` says the same as nothing: no limit. */
 function finite(value: number | undefined): number | undefined {
@@ -313,82 +206,6 @@ export function checkManagerOptions<R>(given: TaskManagerOptions<R>): Settings {
     checkHealth: optionalFunction('checkHealth', options.checkHealth),
     scaling: optionalFunction('scaling', options.scaling),
   };
-}
-
-/** As a dictionary, for every submission with options is checked against it. */
-const TASK_OPTIONS: Readonly<Record<string, true>> = {
-  __proto__: null as never,
-  id: true,
-  priority: true,
-  timeoutMs: true,
-  queueTimeoutMs: true,
-  signal: true,
-  key: true,
-  once: true,
-  retry: true,
-  overflow: true,
-};
-export const CHILD_OPTIONS: typeof TASK_OPTIONS = { __proto__: null as never, ...TASK_OPTIONS, ownResource: true };
-const STREAM_OPTIONS: typeof TASK_OPTIONS = { __proto__: null as never, ...CHILD_OPTIONS, highWaterMark: true };
-const MAP_OPTIONS: typeof TASK_OPTIONS = {
-  __proto__: null as never,
-  ...TASK_OPTIONS,
-  ordered: true,
-  settled: true,
-  highWaterMark: true,
-};
-
-/** Throws for the first option of a submission that is wrong, for itself or in its family of methods. */
-export function checkTaskOptions(options: TaskOptions, preset: Preset, known = TASK_OPTIONS): void {
-  checkObject('options', options);
-  for (const name in options) if (!(name in known)) checkNames('a task', options, Object.keys(known));
-  const { id, priority, key, once, retry } = options;
-  if (id !== undefined && (typeof id !== 'string' || id === ''))
-    throw wrongType('id', 'a string that is not empty', id);
-  if (priority !== undefined) checkPriority(priority);
-  if (key !== undefined && typeof key !== 'string') throw wrongType('key', 'a string', key);
-  optionalNumber('timeoutMs', options.timeoutMs, LIMIT, undefined);
-  optionalNumber('queueTimeoutMs', options.queueTimeoutMs, LIMIT_OR_NOW, undefined);
-  optionalSignal('signal', options.signal);
-  checkRetry(retry);
-  if ((optionalBoolean('once', once, false) || preset.once) && retry !== undefined) {
-    throw new TypeError('once and retry exclude each other: once allows one run, retry asks for more');
-  }
-  optionalOverflow(options.overflow, 'reject');
-  optionalBoolean('ownResource', (options as { ownResource?: unknown }).ownResource, false);
-  if (!preset.run) return;
-  for (const name of ['priority', 'key', 'overflow', 'queueTimeoutMs'] as const) {
-    if (options[name] !== undefined) {
-      throw new TypeError(`${name} is an option of the queue, which runTask passes by: leave it out, or use queueTask`);
-    }
-  }
-}
-
-export function checkPriority(value: unknown): number {
-  if (typeof value !== 'number') throw wrongType('priority', 'a finite number', value);
-  if (!Number.isFinite(value)) throw wrongRange('priority', 'a finite number', value);
-  return value;
-}
-
-const ANY: Preset = { once: false, run: false };
-
-export function checkMapOptions(options: MapOptions): void {
-  checkTaskOptions(options, ANY, MAP_OPTIONS);
-  if ((options as TaskOptions).id !== undefined) {
-    throw new TypeError('id is not an option of map: every item is a task of its own');
-  }
-  optionalBoolean('ordered', options.ordered, false);
-  optionalBoolean('settled', options.settled, false);
-  checkHighWaterMark(options.highWaterMark);
-}
-
-export function checkStreamOptions(options: StreamOptions): void {
-  checkTaskOptions(options, ANY, STREAM_OPTIONS);
-  checkHighWaterMark(options.highWaterMark);
-}
-
-function checkHighWaterMark(value: unknown): void {
-  optionalNumber('highWaterMark', value, COUNT_OR_NONE, undefined);
 }
 
 export function checkStopOptions(options: StopOptions): { graceMs: number; timeoutMs: number } {

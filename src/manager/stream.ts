@@ -2,10 +2,12 @@
  * `queueTaskStream`: what a generator yields on a worker, read elsewhere, with the generator held when too much waits.
  */
 import { CanceledError } from '../go/errors.ts';
+import { show } from './checks.ts';
 import type { TaskContext } from './context.ts';
-import { checkFunction, checkStreamOptions, show } from './options.ts';
+import { checkFunction } from './options.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
 import { COMPLETED, Receiver, STATE_NAMES, type State, type Task, Terms } from './task.ts';
+import { checkStreamOptions } from './task-options.ts';
 import type { StreamFunction, StreamOptions, TaskState } from './types.ts';
 
 /** The values of a generator that runs as a task, to be iterated once. */

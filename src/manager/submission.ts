@@ -4,11 +4,12 @@
 
 import { isContext } from '../go/context.ts';
 import type { RejectionReason } from '../metrics/index.ts';
+import { show } from './checks.ts';
 import type { TaskContext } from './context.ts';
 import { Deadline } from './deadlines.ts';
 import { QueueFullError, ResourceError } from './errors.ts';
 import { STAMP_STEP_MS } from './id.ts';
-import { CHILD_OPTIONS, checkFunction, checkTaskOptions, show } from './options.ts';
+import { checkFunction } from './options.ts';
 import type { Scheduler } from './scheduler.ts';
 import { firedReason } from './signals.ts';
 import type { Preset } from './submitter.ts';
@@ -28,6 +29,7 @@ import {
   Task,
   Terms,
 } from './task.ts';
+import { CHILD_OPTIONS, checkTaskOptions } from './task-options.ts';
 import type { ChildOptions, TaskOptions } from './types.ts';
 import type { Worker } from './worker.ts';
 import { IDLE } from './worker.ts';
