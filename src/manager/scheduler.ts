@@ -362,7 +362,8 @@ export class Scheduler {
   #open(worker: Worker, task: Task): void {
     const { sink } = task;
     if (typeof sink === 'function') {
-      if (this.settings.asyncContext) {
+      // A listener may have ended the task meanwhile: that has settled the gate, and nobody waits behind it.
+      if (this.settings.asyncContext && task.state === RUNNING) {
         task.sink = undefined;
         sink(worker);
       } else worker.begin();

@@ -77,8 +77,7 @@ export function checkTaskOptions(options: TaskOptions, preset: Preset, known = T
   checkObject('options', options);
   for (const name in options) if (!(name in known)) checkNames('a task', options, Object.keys(known));
   const { id, priority, key, once, retry } = options;
-  if (id !== undefined && (typeof id !== 'string' || id === ''))
-    throw wrongType('id', 'a string that is not empty', id);
+  if (id !== undefined && typeof id !== 'string') throw wrongType('id', 'a string', id);
   if (priority !== undefined) checkPriority(priority);
   if (key !== undefined && typeof key !== 'string') throw wrongType('key', 'a string', key);
   optionalNumber('timeoutMs', options.timeoutMs, LIMIT, undefined);

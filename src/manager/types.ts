@@ -62,7 +62,7 @@ export interface RetryPolicy {
 
 /** What can be said of one submission. */
 export interface TaskOptions {
-  /** Your own id instead of a generated ULID: not empty, and unique among the manager's living tasks. */
+  /** Your own id instead of a generated ULID: any string, unique among the manager's living tasks. */
   readonly id?: string | undefined;
   /** Higher goes first; any finite number. Default 0, and 1 in the `WithPriority` methods. */
   readonly priority?: number | undefined;

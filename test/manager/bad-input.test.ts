@@ -268,7 +268,7 @@ test('undefined is as good as leaving an option out', async () => {
 // ---- submissions ----------------------------------------------------------------------------------------------------------
 
 const TASK: Record<string, readonly Wrong[]> = {
-  id: [...NOT_A_STRING, ['', TypeError]],
+  id: NOT_A_STRING,
   priority: PRIORITY,
   timeoutMs: TIME,
   queueTimeoutMs: TIME_OR_NONE,

@@ -712,3 +712,49 @@ test(
     assert.ok(most >= 7 && most <= 10, `${most} places taken of 8, and 2 for workers that wait for their turn`);
   }),
 );
+
+test('a listener may cancel the very task whose start it hears of, and its worker goes on', async () => {
+  for (const asyncContext of [true, false]) {
+    for (const event of ['empty', 'drain'] as const) {
+      await managing({ workerCount: 1, maxQueueSize: 1, asyncContext }, async (manager) => {
+        manager.once(event, () => manager.cancel({ key: 'k' }));
+        const { release } = await hold(manager);
+        const submissions = [
+          () => manager.queueTask(() => assert.fail('it ran'), { key: 'k' }),
+          () => manager.queueTaskAsync(() => assert.fail('it ran'), { key: 'k' }),
+        ];
+        const canceled = rejectionOf(submissions[Number(event === 'empty')]!());
+        await release();
+        assert.ok((await canceled) instanceof CanceledError);
+        assert.equal(await manager.queueTask(() => 'goes on'), 'goes on');
+        assert.deepEqual([manager.stats().stuckWorkers, manager.stats().idleWorkers], [0, 1]);
+      })();
+    }
+  }
+});
+
+test(
+  'a listener to drain may fill the queue up again at once',
+  managing({ workerCount: 2, maxQueueSize: 4 }, async (manager) => {
+    let submitted = 0;
+    let done = 0;
+    let most = 0;
+    const fill = (): void => {
+      while (
+        submitted < 500 &&
+        manager.tryQueueTask(async () => {
+          most = Math.max(most, manager.stats().queueUsage);
+          if (submitted % 3 === 0) await turn();
+          done++;
+        }) !== undefined
+      ) {
+        submitted++;
+      }
+    };
+    manager.on('drain', fill);
+    fill();
+    while (done < 500) await turn();
+    assert.equal(manager.metrics().totalTasksCompleted, 500);
+    assert.ok(most <= 4 + 2, `${most} places taken`);
+  }),
+);

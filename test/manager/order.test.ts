@@ -459,3 +459,37 @@ test(
     assert.deepEqual(manager.tasks(), []);
   }),
 );
+
+test(
+  'a key at its cap takes its place again after a retry, a timeout and a change of priority',
+  managing({ workerCount: 3, concurrencyPerKey: 1 }, async (manager, clock) => {
+    const order: string[] = [];
+    let alive = 0;
+    const submit = (name: string, options: TaskOptions = {}, fail = 0) =>
+      manager.queueTaskAsync(
+        async ({ attempt, signal }) => {
+          assert.equal(++alive, 1, 'one of the key at a time');
+          await turn();
+          alive--;
+          order.push(`${name}${attempt}`);
+          if (name === 'late') await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          if (attempt <= fail) throw new Error('again');
+        },
+        { key: 'k', ...options },
+      );
+    const handles = [
+      submit('a', { retry: { attempts: 3, baseMs: 0 } }, 2),
+      submit('late', { timeoutMs: 10 }),
+      submit('b', { retry: { attempts: 2, baseMs: 5 } }, 1),
+      submit('c'),
+      submit('d'),
+    ];
+    handles[4]!.setPriority(1);
+    const late = rejectionOf(handles[1]!);
+    for (let i = 0; i < 10; i++) await clock.advance(5);
+    await late;
+    await Promise.all(handles.filter((_, index) => index !== 1));
+    assert.deepEqual(order, ['a1', 'd1', 'a2', 'a3', 'late1', 'b1', 'c1', 'b2']);
+    assert.equal(manager.stats().idleWorkers, 3);
+  }),
+);

@@ -355,6 +355,7 @@ test(
     await release();
     assert.equal(await first, 'order 7 / é');
     assert.equal(await manager.queueTask(() => 'again', { id: 'order 7 / é' }), 'again');
+    assert.equal(await manager.queueTask(({ id }) => id, { id: '' }), '');
   }),
 );
 
