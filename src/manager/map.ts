@@ -6,6 +6,7 @@
  * waiting <= workers + highWaterMark.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { isContext } from '../go/context.ts';
 import { CanceledError } from '../go/errors.ts';
 import { show } from './checks.ts';
 import { checkFunction } from './options.ts';
@@ -120,7 +121,7 @@ class Mapping<E> implements TaskMap<E> {
   #ended = false;
   /** An asynchronous source is being asked. */
   #asking = false;
-  /** Ends the watch on the signal that is kept meanwhile. */
+  /** Ends the watch that is kept meanwhile on what may end the iteration. */
   #unwatch: (() => void) | undefined;
   #pullScheduled = false;
   #failure: { readonly error: unknown } | undefined;
@@ -179,15 +180,16 @@ class Mapping<E> implements TaskMap<E> {
     const { index } = slot;
     // A task ended from outside leaves a living function, which keeps the slot.
     const alive = task.home !== undefined;
-    const { refusal } = slot;
+    const stopped = slot.refusal === 'stopped';
     // The slot first: the next item is to be under way before the reader asks for it.
     if (!alive) this.#release(slot, state !== COMPLETED);
     if (this.#options.settled === true) {
-      if (refusal === 'stopped') this.#end();
+      if (stopped) this.#end();
       const result =
         state === COMPLETED ? { status: 'fulfilled', value, index } : { status: 'rejected', reason: value, index };
       this.#give(index, result);
     } else if (state === COMPLETED) this.#give(index, value);
+    else if (stopped) this.#onStop(value);
     else this.#fail(value);
     this.#settleReaders();
   }
@@ -269,8 +271,7 @@ class Mapping<E> implements TaskMap<E> {
       return;
     }
     this.#asking = true;
-    const { signal } = this.#options;
-    if (signal !== undefined) this.#unwatch = onFired(signal, this.#onSignal);
+    this.#watch();
     (answer as Promise<IteratorResult<unknown>>).then(
       (result) => {
         this.#asking = false;
@@ -288,6 +289,28 @@ class Mapping<E> implements TaskMap<E> {
       },
     );
   }
+
+  /** As long as the source is asked, no task may be there to tell of these ends. */
+  #watch(): void {
+    const { signal } = this.#options;
+    const parent: unknown = this.#submitter;
+    const unwatch = isContext(parent)
+      ? onFired(parent, this.#onSignal)
+      : this.#submitter[schedulerOf].stopping.watch(this.#onStop);
+    const unwatchSignal = signal === undefined ? undefined : onFired(signal, this.#onSignal);
+    this.#unwatch = () => {
+      unwatch();
+      unwatchSignal?.();
+    };
+    if (this.#ended) this.#unwatch();
+  }
+
+  /** What is under way may end in peace, and is read; then the error is thrown. */
+  readonly #onStop = (error: unknown): void => {
+    this.#end();
+    if (this.#options.settled !== true) this.#failure ??= { error };
+    this.#settleReaders();
+  };
 
   /** Its tasks are ended by the signal themselves. */
   readonly #onSignal = (reason: unknown): void => {
@@ -349,7 +372,7 @@ class Mapping<E> implements TaskMap<E> {
   }
 
   #fail(error: unknown): void {
-    if (this.#failure !== undefined || this.#closed !== undefined) return;
+    if (this.#closed !== undefined) return;
     this.#failure = { error };
     void this.#close(error).then(() => this.#settleReaders());
   }

@@ -590,6 +590,75 @@ test(
 );
 
 test(
+  'a stop lets what a map has under way end in peace, and then throws',
+  managing({ workerCount: 3 }, async (manager) => {
+    const gates = [new Deferred(), new Deferred(), new Deferred()];
+    const source = counted();
+    const results = manager.map(source, async (item) => {
+      await gates[item]!.promise;
+      return item;
+    });
+    const seen: number[] = [];
+    const reading = rejectionOf(
+      (async () => {
+        for await (const value of results) seen.push(value);
+      })(),
+    );
+    await turn();
+    const stopped = manager.stop();
+    for (const gate of gates) {
+      gate.resolve();
+      for (let i = 0; i < 3; i++) await turn();
+    }
+    assert.ok((await reading) instanceof ShutdownError);
+    assert.deepEqual(seen, [0, 1, 2]);
+    assert.ok(source.closed);
+    assert.deepEqual(await stopped, { completed: 3, failed: 0, canceled: 0, abandoned: 0 });
+  }),
+);
+
+test('a stop or a kill ends a map whose source is being asked', async () => {
+  for (const way of ['stop', 'kill'] as const) {
+    for (const settled of [false, true]) {
+      await managing({ workerCount: 2 }, async (manager) => {
+        const source = pushed<number>();
+        const reading = collect<unknown>(manager.map(source, (item) => item, { settled }));
+        assert.equal(source.asked, 1);
+        await manager[way]();
+        if (settled) assert.deepEqual(await reading, []);
+        else assert.ok((await rejectionOf(reading)) instanceof ShutdownError);
+        assert.equal(source.returned, 1);
+        const late = pushed<number>();
+        assert.ok((await rejectionOf(collect(manager.map(late, (item) => item)))) instanceof ShutdownError);
+      })();
+    }
+  }
+});
+
+test(
+  'a map of children whose source is being asked goes on in a stop, and ends when its parent is ended',
+  managing({ workerCount: 2 }, async (manager) => {
+    const source = pushed<number>();
+    const outcome = new Deferred<unknown>();
+    const seen: number[] = [];
+    const parent = manager.queueTaskAsync(async (ctx) => {
+      try {
+        for await (const value of ctx.map(source, (item) => item)) seen.push(value);
+      } catch (error) {
+        outcome.resolve(error);
+      }
+    });
+    const stopped = manager.stop();
+    source.push(7);
+    while (seen.length === 0 || source.asked === 0) await turn();
+    assert.deepEqual(seen, [7]);
+    parent.cancel('enough');
+    assert.equal(await outcome.promise, 'enough');
+    await stopped;
+  }),
+);
+
+test(
   'a kill while a map is at work throws a ShutdownError in its loop',
   managing({ workerCount: 2 }, async (manager) => {
     const reading = rejectionOf(collect(manager.map(count(), (_, ctx) => ctx.done())));
