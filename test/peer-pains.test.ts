@@ -15,6 +15,7 @@ import {
   DeadlineExceededError,
   QueueFullError,
   ShutdownError,
+  type TaskContext,
   type TaskFailure,
   type TaskHandle,
   TaskManager,
@@ -463,7 +464,7 @@ test(
 test(
   '22 (ants 197, conc 88) nested submissions don’t block: when all wait for children, a child runs on its parent’s worker',
   managing({ workerCount: 2, maxQueueSize: 1 }, async (manager) => {
-    const depth = async (ctx: import('../src/index.ts').TaskContext<undefined>, left: number): Promise<number> =>
+    const depth = async (ctx: TaskContext<undefined>, left: number): Promise<number> =>
       left === 0 ? 1 : (await ctx.queueTask((child) => depth(child, left - 1))) + 1;
     const depths = await Promise.all([
       manager.queueTask((ctx) => depth(ctx, 10)),
