@@ -53,6 +53,9 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     const running = new TaskManager({ workerCount: 1 });
     await running.queueTask(() => pause());
     say('running');
+    await new Promise((resolve) => setImmediate(resolve));
+    await running.queueTask(() => pause());
+    say('running again');
     await running.runTask(() => pause());
     say('past the queue');
 

@@ -136,11 +136,15 @@ test(
     const manager = new TaskManager({ workerCount: 1 });
     manager.pause();
     const queued = manager.queueTask(() => 'done');
-    const pinned = manager.runOnEach(() => 'each');
     const stopped = manager.stop();
     assert.equal(await within(queued), 'done');
-    assert.deepEqual(await within(pinned), ['each']);
-    assert.equal((await stopped).completed, 2);
+    assert.equal((await stopped).completed, 1);
+    const other = new TaskManager({ workerCount: 1 });
+    other.pause();
+    const each = other.runOnEach(() => 'each');
+    const otherStopped = other.stop();
+    assert.deepEqual(await within(each), ['each']);
+    await otherStopped;
   }),
 );
 
@@ -324,6 +328,9 @@ test(
     const before = manager.queueTaskAsync(untilCanceled);
     before.cancel();
     await rejection(before);
+    const slow = rejection(manager.queueTask(untilCanceled, { timeoutMs: 5 }));
+    await clock.advance(5);
+    await slow;
     const outcomes = Promise.allSettled([
       manager.queueTask(() => settle(1)),
       manager.queueTask(fail),
@@ -370,15 +377,38 @@ test(
 );
 
 test(
-  'a longer second stop shortens nothing and lengthens nothing',
+  'a longer second stop changes nothing, for what runs, what is queued, and the stop itself',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const manager = new TaskManager({ workerCount: 1, burstIntervalMs: 0, clock });
+    const running = manager.queueTaskAsync(untilCanceled);
+    const queued = manager.queueTaskAsync(untilCanceled);
+    const deaf = manager.queueTaskAsync(() => new Promise(noop));
+    const stopped = manager.stop({ graceMs: 200, timeoutMs: 1_000 });
+    await clock.advance(150);
+    void manager.stop({ graceMs: 10_000, timeoutMs: 10_000 });
+    await clock.advance(50);
+    assert.deepEqual([running.state, queued.state], ['canceled', 'running']);
+    await clock.advance(200);
+    assert.equal(queued.state, 'canceled');
+    await clock.advance(600);
+    assert.equal(manager.stats().state, 'killed');
+    await clock.advance(1_000);
+    assert.equal((await within(stopped)).canceled, 3);
+    await Promise.all([running, queued, deaf].map(rejection));
+  }),
+);
+
+test(
+  'a shorter grace that would end later doesn’t: the nearer end stands',
   withLeakCheck(async () => {
     const clock = new VirtualClock();
     const manager = new TaskManager({ workerCount: 1, clock });
     const task = manager.queueTaskAsync(untilCanceled);
-    const stopped = manager.stop({ graceMs: 200 });
-    await clock.advance(150);
-    void manager.stop({ graceMs: 10_000 });
-    await clock.advance(50);
+    const stopped = manager.stop({ graceMs: 1_000 });
+    await clock.advance(900);
+    void manager.stop({ graceMs: 500 });
+    await clock.advance(100);
     assert.equal(task.state, 'canceled');
     await rejection(task);
     await stopped;
@@ -1207,6 +1237,7 @@ test('a manager with work, queued, running, or under way, holds the process', PA
   const [code] = await program.ended();
   assert.deepEqual(program.lines, [
     'running',
+    'running again',
     'past the queue',
     'queued',
     'between two attempts',

@@ -295,36 +295,40 @@ test(
 test(
   'a creation no longer wanted keeps its slot until onCreate returns',
   withLeakCheck(async () => {
-    const clock = new VirtualClock();
-    const gates: Deferred<void>[] = [];
-    const stock = new Stock(() => {
-      gates.push(deferred());
-      return gates.at(-1)!.promise;
-    });
-    const manager = new TaskManager({
-      workerCount: 2,
-      maxWorkerCount: 2,
-      createConcurrency: 1,
-      burstIntervalMs: 0,
-      clock,
-      ...stock.hooks,
-    });
-    await clock.advance(0);
-    assert.equal(gates.length, 1);
-    manager.resize({ workerCount: 1 });
-    manager.resize({ workerCount: 2 });
-    manager.resize({ workerCount: 1 });
-    manager.resize({ workerCount: 3, maxWorkerCount: 3 });
-    await clock.advance(0);
-    assert.equal(gates.length, 1, 'one slot, one onCreate at work');
-    for (let i = 0; i < gates.length; i++) {
-      gates[i]!.resolve();
-      await clock.advance(0);
-      assert.ok(gates.length <= i + 2);
-    }
+    const gate = deferred();
+    const stock = new Stock((call) => (call === 2 ? gate.promise : undefined));
+    const manager = new TaskManager({ workerCount: 1, createConcurrency: 1, ...stock.hooks });
     await manager.ready();
-    assert.equal(stock.alive, 3);
+    const unwanted = manager.runTaskAsync(noop);
+    await settle();
+    unwanted.cancel();
+    await unwanted.result.catch(noop);
+    assert.equal(stock.signals[1]!.aborted, true);
+    const task = manager.runTask((_, { id }) => id);
+    await settle();
+    assert.equal(stock.calls, 2, 'one slot, one onCreate at work');
+    gate.resolve();
+    assert.equal(await task, 3);
     await manager.stop();
+    stock.assertAllDestroyedOnce();
+  }),
+);
+
+test(
+  'of resources in creation those begun last are let go first',
+  withLeakCheck(async () => {
+    const gate = deferred();
+    const stock = new Stock(() => gate.promise);
+    const manager = new TaskManager({ workerCount: 3, createConcurrency: 2, ...stock.hooks });
+    await settle();
+    manager.resize({ workerCount: 1 });
+    assert.deepEqual(
+      stock.signals.map(({ aborted }) => aborted),
+      [false, true],
+    );
+    gate.resolve();
+    await manager.stop();
+    assert.equal(stock.calls, 2, 'the third had not begun');
     stock.assertAllDestroyedOnce();
   }),
 );

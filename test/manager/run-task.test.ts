@@ -632,7 +632,7 @@ test(
   withLeakCheck(async () => {
     for (const maxUses of [undefined, 1]) {
       const stock = new Stock();
-      const manager = new TaskManager({ workerCount: 1, maxUses, ...stock.hooks });
+      const manager = new TaskManager({ workerCount: 1, resourcePoolSize: 3, maxUses, ...stock.hooks });
       await manager.ready();
       assert.throws(() => manager.runTaskSync(noop), ResourceError);
       assert.throws(() => manager.runTaskSync(noop), ResourceError);

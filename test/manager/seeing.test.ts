@@ -141,6 +141,7 @@ test(
     );
     await clock.advance(100);
     await task;
+    assert.equal(manager.stats().queueUsage, 0);
     await manager.stop();
   }),
 );
