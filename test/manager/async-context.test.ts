@@ -323,14 +323,13 @@ test(
           onDestroy: () => seen.add(`destroyed in ${store()}`),
         }),
     );
+    await clock.advance(0);
     await storage.run('task', async () => {
-      const tasks: Promise<unknown>[] = [
-        manager.queueTask((ctx) => ctx.retireResource()),
-        manager.runTask((ctx) => ctx.retireResource()),
-      ];
-      tasks.push(manager.queueTask(() => new Promise<void>((resolve) => clock.setTimeout(resolve, 200))));
+      await manager.queueTask((ctx) => ctx.retireResource());
+      await manager.runTask((ctx) => ctx.retireResource());
+      const slow = manager.queueTask(() => new Promise<void>((resolve) => clock.setTimeout(resolve, 200)));
       await clock.advance(1_000);
-      await Promise.all(tasks);
+      await slow;
     });
     await storage.run('end', () => manager.stop());
     assert.deepEqual([...seen].sort(), ['created in manager', 'destroyed in manager', 'scaled in manager']);

@@ -127,6 +127,13 @@ test(
     assert.deepEqual({ aborted, err }, { aborted: false, err: undefined });
     assert.deepEqual(await later, [true, reason], 'who begins later finds it fired');
     await stopped;
+
+    const other = new TaskManager({ workerCount: 1 });
+    other.pause();
+    const first = other.queueTask(({ stopping }) => stopping.aborted);
+    const otherStopped = other.stop();
+    assert.equal(await first, true, 'also if nobody has read it before the stop');
+    await otherStopped;
   }),
 );
 

@@ -562,6 +562,26 @@ for (const [how, end] of [
 }
 
 test(
+  'when a parent ends, none of its queued children gets to run on the way',
+  withLeakCheck(async () => {
+    for (const asyncContext of [true, false]) {
+      const manager = new TaskManager({ workerCount: 1, burstIntervalMs: 0, asyncContext });
+      let ran = 0;
+      const children: TaskHandle<unknown>[] = [];
+      await manager.queueTask((ctx) => {
+        children.push(ctx.queueTaskAsync(untilCanceled));
+        for (let i = 0; i < 5; i++) children.push(ctx.queueTaskAsync(() => ran++));
+      });
+      await Promise.allSettled(children.map(({ result }) => result));
+      await settle();
+      assert.equal(ran, 0);
+      await manager.stop();
+      assert.equal(assertBooks(manager).totalTasksCanceled, 6);
+    }
+  }),
+);
+
+test(
   'a child submitted after its parent has settled is refused, in every form',
   withLeakCheck(async () => {
     const manager = new TaskManager({ workerCount: 1 });
