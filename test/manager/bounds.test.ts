@@ -758,3 +758,24 @@ test(
     assert.ok(most <= 4 + 2, `${most} places taken`);
   }),
 );
+
+test(
+  'who is refused, or gives up waiting, leaves no listener on the signal',
+  // withLeakCheck looks for them.
+  managing({ workerCount: 1, maxQueueSize: 1, resourcePoolSize: 0, maxTemporary: 0 }, async (manager, clock) => {
+    await hold(manager);
+    manager.queueTaskAsync(() => {});
+    const signals = Array.from({ length: 6 }, () => new AbortController().signal);
+    const [full, plainFull, canceled, timedOut, noResource, killed] = signals;
+    assert.equal(manager.queueTaskAsync(() => {}, { signal: full }).state, 'rejected');
+    await rejectionOf(manager.queueTask(() => {}, { signal: plainFull }));
+    manager.queueTaskAsync(() => {}, { signal: canceled, overflow: 'wait' }).cancel();
+    const late = manager.queueTaskAsync(() => {}, { signal: timedOut, overflow: 'wait', queueTimeoutMs: 5 });
+    await clock.advance(6);
+    assert.equal(late.state, 'rejected');
+    await rejectionOf(manager.runTask(() => {}, { signal: noResource }));
+    const waiting = manager.queueTaskAsync(() => {}, { signal: killed, overflow: 'wait' });
+    await end(manager, clock);
+    assert.equal(waiting.state, 'rejected');
+  }),
+);

@@ -241,6 +241,34 @@ test(
 );
 
 test(
+  'a retry keeps its priority, be it given or changed',
+  managing({ workerCount: 1 }, async (manager) => {
+    const { release } = await hold(manager);
+    const order: string[] = [];
+    const submit = (name: string, priority: number) =>
+      manager.queueTaskAsync(
+        async (ctx) => {
+          order.push(`${name} ${ctx.attempt} at ${ctx.priority}`);
+          if (ctx.attempt === 1) throw new Error('again');
+        },
+        { priority, retry: { attempts: 2, baseMs: 0 } },
+      );
+    const handles = [submit('low', 0), submit('given', 2), submit('changed', 0)];
+    handles[2]!.setPriority(1);
+    await release();
+    await Promise.all(handles);
+    assert.deepEqual(order, [
+      'given 1 at 2',
+      'given 2 at 2',
+      'changed 1 at 1',
+      'changed 2 at 1',
+      'low 1 at 0',
+      'low 2 at 0',
+    ]);
+  }),
+);
+
+test(
   'retries of several tasks keep the order of their submissions, whatever the order of their failures',
   managing({ workerCount: 2 }, async (manager, clock) => {
     const order: string[] = [];
@@ -423,6 +451,8 @@ test(
     await hold(manager);
     const handle = manager.queueTaskAsync(() => {}, { signal });
     handle.cancel();
+    const silent = new AbortController();
+    manager.queueTaskAsync(() => {}, { signal: silent.signal }).cancel();
     const again = manager.queueTaskAsync(() => {}, { signal });
     const reason = new Error('enough');
     controller.abort(reason);
