@@ -52,3 +52,12 @@ export function withoutStack<E extends Error>(make: () => E): E {
     Error.stackTraceLimit = stackTraceLimit;
   }
 }
+
+/** Internal: `instanceof` for what users hand in as a reason, which can be anything: that of a proxy may throw. */
+export function isA<E>(value: unknown, kind: abstract new (...args: never[]) => E): value is E {
+  try {
+    return value instanceof kind;
+  } catch {
+    return false;
+  }
+}

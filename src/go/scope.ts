@@ -6,7 +6,7 @@
  */
 import { type Clock, realClock } from './clock.ts';
 import type { Context } from './context.ts';
-import { CanceledError, DeadlineExceededError } from './errors.ts';
+import { CanceledError, DeadlineExceededError, isA } from './errors.ts';
 
 /**
  * The method by which a Context hands out its {@link CancelScope}, for what is derived from it to hang on.
@@ -210,11 +210,18 @@ export function scopeFor(ctx: Context): CancelScope | undefined {
 
 /** The error that stands for an abort by somebody else. */
 function errorFor(reason: unknown): Error {
-  if (reason instanceof CanceledError || reason instanceof DeadlineExceededError) return reason;
+  if (isA(reason, CanceledError) || isA(reason, DeadlineExceededError)) return reason;
   // By name, as errors of another realm (a worker, a frame) are of other classes. A reason can be anything, null too.
-  const { name } = (reason ?? {}) as { name?: unknown };
-  const Kind = name === 'TimeoutError' ? DeadlineExceededError : CanceledError;
+  const Kind = nameOf(reason) === 'TimeoutError' ? DeadlineExceededError : CanceledError;
   return new Kind(undefined, { cause: reason });
+}
+
+function nameOf(reason: unknown): unknown {
+  try {
+    return (reason as { name?: unknown } | null | undefined)?.name;
+  } catch {
+    return undefined; // a getter's or a proxy's fault
+  }
 }
 
 /** A listener that throws is reported as uncaught, after all the others have been told. */

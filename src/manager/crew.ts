@@ -112,6 +112,7 @@ export class Crew implements WorkerHome {
     }
     // What it leaves in the queue may be for another worker that is idle, or for a child's parent.
     this.#scheduler.pump();
+    if (this.#scheduler.admission.attentive) this.#scheduler.admission.refill();
   }
 
   /** Its function wouldn't return: the resource is destroyed under it. */
@@ -159,6 +160,8 @@ export class Crew implements WorkerHome {
   /** The worker goes, and its resource with it. */
   dismiss(worker: Worker, reason?: unknown): void {
     const { phase } = worker;
+    // The destruction of one resource calls back, and may have sent others away.
+    if (phase === GONE) return;
     if (phase === IDLE) this.#unrest(worker);
     worker.phase = GONE;
     this.workers.delete(worker);
@@ -268,6 +271,8 @@ export class Crew implements WorkerHome {
   #dismissSurplus(): void {
     if (this.burstCount <= this.#burstWanted) return;
     for (const worker of this.#dispensable('burst').slice(0, this.burstCount - this.#burstWanted)) {
+      // The destruction of one's resource calls back, and may have changed the numbers.
+      if (worker.kind !== 'burst' || this.burstCount <= this.#burstWanted) continue;
       if (worker.phase !== BUSY) this.dismiss(worker);
     }
   }

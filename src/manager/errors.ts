@@ -1,5 +1,5 @@
 /** The errors a TaskManager settles tasks with, beside CanceledError and DeadlineExceededError of `errand/go`. */
-import { CanceledError, ErrandError, withoutStack } from '../go/errors.ts';
+import { CanceledError, ErrandError, isA, withoutStack } from '../go/errors.ts';
 import { show } from './checks.ts';
 
 /** The manager is stopping, stopped or killed. `cause` is the reason given to `kill()`, or the parent signal's. */
@@ -39,13 +39,18 @@ export class ThreadCrashError extends ErrandError {
 
 /** What a message says of the reason that somebody gave. */
 export function messageOf(reason: unknown): string {
-  if (reason instanceof Error) return reason.message;
-  return typeof reason === 'string' ? reason : show(reason);
+  try {
+    if (reason instanceof Error) return String(reason.message);
+    return typeof reason === 'string' ? reason : show(reason);
+  } catch {
+    // A proxy, a getter: the end it is the reason of comes all the same.
+    return 'a reason that cannot be shown';
+  }
 }
 
 /** The error for a task that was canceled for `reason`: that itself if it is one already. */
 export function canceledBecause(reason: unknown): CanceledError {
-  if (reason instanceof CanceledError) return reason;
+  if (isA(reason, CanceledError)) return reason;
   return withoutStack(() =>
     reason === undefined
       ? new CanceledError('the task was canceled')

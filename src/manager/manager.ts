@@ -37,7 +37,7 @@ import type {
   TaskOptions,
   TaskSnapshot,
 } from './types.ts';
-import type { Worker } from './worker.ts';
+import { GONE, type Worker } from './worker.ts';
 
 /** What a waiting method takes. */
 export interface WaitOptions {
@@ -232,11 +232,14 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
       scheduler.refused('stopped');
       throw scheduler.shutdownError;
     }
-    const receivers = [...scheduler.crew.workers].map((worker) => {
+    const receivers: HandleReceiver<Awaited<T>>[] = [];
+    for (const worker of [...scheduler.crew.workers]) {
+      // The function may begin at once, and send workers away or end the manager.
+      if (worker.phase === GONE || scheduler.ending) continue;
       const receiver = new HandleReceiver<Awaited<T>>(scheduler);
       scheduler.submission.pinned(receiver, fn, worker);
-      return receiver;
-    });
+      receivers.push(receiver);
+    }
     const outcomes = await Promise.allSettled(receivers.map((receiver) => receiver.result));
     const values: Awaited<T>[] = [];
     for (const outcome of outcomes) {

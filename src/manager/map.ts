@@ -260,19 +260,22 @@ class Mapping<E> implements TaskMap<E> {
   /** Takes an item from the source and submits it. */
   #ask(): void {
     let answer: IteratorResult<unknown> | Promise<IteratorResult<unknown>>;
+    let later: boolean;
     try {
       answer = this.#source.next();
+      later = typeof (answer as Promise<unknown>).then === 'function';
     } catch (error) {
       this.#sourceFailed(error);
       return;
     }
-    if (!(typeof (answer as Promise<unknown>).then === 'function')) {
+    if (!later) {
       this.#answered(answer as IteratorResult<unknown>);
       return;
     }
     this.#asking = true;
     this.#watch();
-    (answer as Promise<IteratorResult<unknown>>).then(
+    // A thenable that is no promise may throw, or call back twice; a promise stays what it is.
+    Promise.resolve(answer).then(
       (result) => {
         this.#asking = false;
         this.#unwatch?.();
@@ -320,8 +323,18 @@ class Mapping<E> implements TaskMap<E> {
   };
 
   #answered(result: IteratorResult<unknown>): void {
-    if (result.done === true) this.#ended = true;
-    else this.#submit(result.value);
+    let item: unknown;
+    try {
+      if (result.done === true) {
+        this.#ended = true;
+        return;
+      }
+      item = result.value;
+    } catch (error) {
+      this.#sourceFailed(error);
+      return;
+    }
+    this.#submit(item);
   }
 
   #submit(item: unknown): void {

@@ -153,6 +153,8 @@ export class RunPool implements WorkerHome {
 
   #drop(worker: Worker): void {
     const { phase } = worker;
+    // The destruction of one resource calls back, and may have sent others away.
+    if (phase === GONE) return;
     if (phase === IDLE) this.idle.splice(this.idle.indexOf(worker), 1);
     worker.phase = GONE;
     this.workers.delete(worker);

@@ -213,12 +213,12 @@ export class Scheduler {
     task.state = QUEUED;
     this.queued++;
     this.queue.push(task, priority);
-    this.recorder?.arrival(task.queuedAt);
     const { extras } = task;
     if (extras !== undefined) extras.waiting = false;
     if (extras === undefined || extras.takesRoom) this.admission.entered(task, priority);
     if (extras?.parent !== undefined) this.children.queued(task);
     if (extras !== undefined && task.sink instanceof Receiver) task.sink.placed();
+    this.recorder?.arrival(task.queuedAt);
     this.pump();
   }
 

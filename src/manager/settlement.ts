@@ -5,7 +5,7 @@
  * Invariant (promise 1): a task ends once. Whoever ends it finds it not ended yet, and changes its state before anyone
  * is told.
  */
-import { type CanceledError, DeadlineExceededError, ErrandError, withoutStack } from '../go/errors.ts';
+import { type CanceledError, DeadlineExceededError, ErrandError, isA, withoutStack } from '../go/errors.ts';
 import type { FailureReason } from '../metrics/index.ts';
 import { Deadline } from './deadlines.ts';
 import { canceledBecause, MaxRetriesError, ResourceError, WorkerGoneError } from './errors.ts';
@@ -46,14 +46,14 @@ export class Settlement {
   /** Its function has returned. */
   complete(worker: Worker, task: Task, value: unknown, now: number): void {
     const { extras } = task;
-    if (extras !== undefined) this.#runEnded(task, extras, undefined);
+    if (extras !== undefined && !this.#runEnded(task, extras, undefined)) return;
     this.#scheduler.running--;
     this.#scheduler.completed++;
     if (!worker.counted) this.#scheduler.runningPast--;
-    this.#scheduler.recorder?.completion(task.queuedAt, worker.startedAt, now);
     task.state = COMPLETED;
     task.home = undefined;
     if (extras !== undefined) this.#ended(task, extras);
+    this.#scheduler.recorder?.completion(task.queuedAt, worker.startedAt, now);
     deliver(task, COMPLETED, value);
     if (this.#scheduler.unsettled === 0) this.#scheduler.idled();
   }
@@ -91,12 +91,11 @@ export class Settlement {
   /** From running back to queued, at the place of its submission, after a pause. Called in the task's async context. */
   #again(worker: Worker, task: Task, error: unknown, pauseMs: number, now: number): void {
     const extras = task.rare();
-    this.#runEnded(task, extras, undefined);
+    if (!this.#runEnded(task, extras, undefined)) return;
     this.#scheduler.running--;
     this.#scheduler.queued++;
     this.#scheduler.retried++;
     if (!worker.counted) this.#scheduler.runningPast--;
-    this.#scheduler.recorder?.retry();
     extras.takesRoom = false;
     extras.priority = worker.priority;
     task.state = QUEUED;
@@ -105,10 +104,14 @@ export class Settlement {
       if (!(task.sink instanceof Receiver)) task.sink = new Relay(task.sink);
       gateReceived(task.sink);
     }
-    if (pauseMs <= 0) {
-      this.#requeue(task, error);
-      return;
-    }
+    if (pauseMs <= 0) this.#requeue(task, error);
+    else this.#pause(task, extras, error, pauseMs, now);
+    // Only now that it has its place again: a collector may do anything, as all users' code.
+    this.#scheduler.recorder?.retry();
+  }
+
+  /** Queued outside of the queue, until the pause before its next attempt is over. */
+  #pause(task: Task, extras: Extras, error: unknown, pauseMs: number, now: number): void {
     this.#scheduler.offQueue.add(task);
     const pause = new Deadline(task, () => {
       this.#scheduler.offQueue.delete(task);
@@ -131,7 +134,7 @@ export class Settlement {
   /** The end of a run whose function has returned. */
   #endRun(worker: Worker, task: Task, state: Failure, error: unknown, now: number): void {
     const { extras } = task;
-    if (extras !== undefined) this.#runEnded(task, extras, undefined);
+    if (extras !== undefined && !this.#runEnded(task, extras, undefined)) return;
     this.#scheduler.running--;
     if (!worker.counted) this.#scheduler.runningPast--;
     task.home = undefined;
@@ -167,7 +170,7 @@ export class Settlement {
       case RUNNING: {
         const worker = task.home as Worker;
         const now = this.#scheduler.now();
-        if (extras !== undefined) this.#runEnded(task, extras, error);
+        if (extras !== undefined && !this.#runEnded(task, extras, error)) return false;
         this.#scheduler.running--;
         if (!worker.counted) this.#scheduler.runningPast--;
         worker.stuck = true;
@@ -211,8 +214,8 @@ export class Settlement {
     else if (state === TIMED_OUT) this.#scheduler.timedOut++;
     else if (state === CANCELED) this.#scheduler.canceled++;
     else this.#scheduler.dropped++;
-    this.#scheduler.recorder?.failure(task.queuedAt, startedAt, now, STATE_NAMES[state] as FailureReason);
     if (task.extras !== undefined) this.#ended(task, task.extras);
+    this.#scheduler.recorder?.failure(task.queuedAt, startedAt, now, STATE_NAMES[state] as FailureReason);
     deliver(task, state, error);
     if ((state === FAILED || state === TIMED_OUT) && this.#scheduler.listens('taskFailed')) {
       this.#scheduler.emit('taskFailed', {
@@ -225,9 +228,14 @@ export class Settlement {
     if (this.#scheduler.unsettled === 0) this.#scheduler.idled();
   }
 
-  /** A run is over: what lives only as long as it does goes first, while the task still counts as running. */
-  #runEnded(task: Task, extras: Extras, error: unknown): void {
-    if (extras.children !== undefined) this.#scheduler.children.runEnded(task, error);
+  /**
+   * A run is over: what lives only as long as it does goes first, while the task still counts as running. False if
+   * that was its end already: a child's abort listener may have canceled it, or killed the manager.
+   */
+  #runEnded(task: Task, extras: Extras, error: unknown): boolean {
+    if (extras.children === undefined) return true;
+    this.#scheduler.children.runEnded(task, error);
+    return task.state === RUNNING;
   }
 
   /** The task is settled: it leaves all it was part of. */
@@ -345,7 +353,7 @@ function deliver(task: Task, state: State, value: unknown): void {
 }
 
 function isTimeout(reason: unknown): boolean {
-  return reason instanceof Error && reason.name === 'TimeoutError';
+  return isA(reason, Error) && reason.name === 'TimeoutError';
 }
 
 function deadlineExceeded(message: string): DeadlineExceededError {
@@ -354,6 +362,6 @@ function deadlineExceeded(message: string): DeadlineExceededError {
 
 /** A context's `err` is one of ours, whatever the reason is. */
 function asError(error: unknown, state: Failure): Error {
-  if (error instanceof ErrandError) return error;
+  if (isA(error, ErrandError)) return error;
   return state === TIMED_OUT ? new DeadlineExceededError(undefined, { cause: error }) : canceledBecause(error);
 }

@@ -178,14 +178,14 @@ export class Submission {
     const { pinned } = worker;
     pinned.push(task);
     task.rare().leave = () => pinned.splice(pinned.indexOf(task), 1);
+    scheduler.recorder?.arrival(task.queuedAt);
   }
 
   /** A task of `runTask` whose run failed gets another one. */
   runAgain(task: Task, error: unknown): void {
     const scheduler = this.#scheduler;
     scheduler.offQueue.add(task);
-    // The worker that failed is given back first: it may be the only one.
-    queueMicrotask(() => {
+    const again = (): void => {
       if (task.state !== QUEUED) return;
       const worker = scheduler.pool.claim();
       if (worker === undefined) {
@@ -197,7 +197,11 @@ export class Submission {
       }
       scheduler.offQueue.delete(task);
       scheduler.pool.run(worker, task);
-    });
+    };
+    // The worker that failed is given back first: it may be the only one. And however often it fails, timers and I/O
+    // get their turn.
+    if (scheduler.takesTurn()) setImmediate(again);
+    else queueMicrotask(again);
   }
 
   /** Unique, so that it is the task's place in the order, and its id. */
@@ -326,12 +330,14 @@ export class Submission {
     this.#scheduler.admission.waiting.push(task, priority);
   }
 
-  /** Counts a task that has just arrived as queued, though it isn't in the queue. */
+  /**
+   * Counts a task that has just arrived as queued, though it isn't in the queue. The recorder is told when it has its
+   * place there: a collector may do anything, as all users' code.
+   */
   #await(task: Task): void {
     task.state = QUEUED;
     this.#scheduler.queued++;
     this.#scheduler.offQueue.add(task);
-    this.#scheduler.recorder?.arrival(task.queuedAt);
   }
 
   /** Whether no cap on its key could hold it back. */
@@ -368,6 +374,7 @@ export class Submission {
     scheduler.arrive(task);
     this.#await(task);
     scheduler.pool.run(worker, task);
+    scheduler.recorder?.arrival(task.queuedAt);
     return promise;
   }
 
@@ -388,6 +395,7 @@ export class Submission {
     this.#await(task);
     receiver.placed();
     scheduler.pool.run(worker, task);
+    scheduler.recorder?.arrival(task.queuedAt);
     return true;
   }
 

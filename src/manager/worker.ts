@@ -105,7 +105,7 @@ export class Worker {
     let result: unknown;
     try {
       result = (task.fn as Run)(context, this.resource);
-      if (typeof result === 'object' && result !== null) {
+      if ((typeof result === 'object' && result !== null) || typeof result === 'function') {
         const { then } = result as PromiseLike<unknown>;
         if (then === nativeThen && result instanceof Promise) {
           // One pair of functions for the worker's whole life: safe only because a native promise calls back once.
