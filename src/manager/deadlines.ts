@@ -4,6 +4,7 @@
  *
  * Invariant: a list that isn't empty has a timer armed for its first node, or for one that has left since.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { Clock, ClockTimer } from '../go/clock.ts';
 
 /**
@@ -43,6 +44,8 @@ interface DeadlineList {
 
 export class Deadlines {
   readonly #clock: Clock;
+  /** Else a timer, and those it arms after it, would hold on to the async context of the task that needed the first. */
+  readonly #origin = new AsyncResource('errand.deadlines');
   readonly #lists = new Map<number, DeadlineList>();
   /** The list used last: most managers have one timeout for all their tasks. */
   #recent: DeadlineList | undefined;
@@ -104,7 +107,7 @@ export class Deadlines {
   }
 
   #arm(list: DeadlineList, ms: number): void {
-    list.timer = this.#clock.setTimeout(() => this.#expire(list), ms);
+    list.timer = this.#origin.runInAsyncScope(() => this.#clock.setTimeout(() => this.#expire(list), ms));
   }
 
   #expire(list: DeadlineList): void {

@@ -1,8 +1,11 @@
 /** Keeps the process up while there is work, or somebody waits: one timer that never matters, held or let go. */
+import { AsyncResource } from 'node:async_hooks';
 
 const LONGEST_MS = 2 ** 31 - 1;
 
 export class KeepAlive {
+  /** Else the timer would hold on to the async context of the first task as long as the manager lives. */
+  readonly #origin = new AsyncResource('errand.keepAlive');
   #timer: NodeJS.Timeout | undefined;
   #held = false;
   #pins = 0;
@@ -45,7 +48,8 @@ export class KeepAlive {
 
   #ref(): void {
     if (this.#closed) return;
-    if (this.#timer === undefined) this.#timer = setInterval(() => {}, LONGEST_MS);
-    else this.#timer.ref();
+    if (this.#timer === undefined) {
+      this.#timer = this.#origin.runInAsyncScope(setInterval, undefined, () => {}, LONGEST_MS) as NodeJS.Timeout;
+    } else this.#timer.ref();
   }
 }

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { type TaskContext, TaskManager, type TaskManagerOptions } from '../../src/manager/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import { deferred, noop, type Resource, Stock, settle, within } from './kit.ts';
@@ -385,6 +387,30 @@ test(
     await manager.stop();
   }),
 );
+
+// Without a leak check, which itself keeps hold of what it has seen.
+test('what a submission’s context holds can be freed when its task has ended, though the manager lives', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const requests = new AsyncLocalStorage<object>();
+  const manager = new TaskManager({ workerCount: 1, maxWorkerCount: 2, burstIntervalMs: 5, scaling: () => 2 });
+  const refs: WeakRef<object>[] = [];
+  for (let i = 0; i < 10; i++) {
+    const request = { size: new Array(1_000) };
+    refs.push(new WeakRef(request));
+    const options = { timeoutMs: 60_000, queueTimeoutMs: 60_000 };
+    await requests.run(request, () => manager.queueTask(() => settle(1), options));
+    await manager.runTask(noop);
+  }
+  await settle();
+  collect();
+  await settle();
+  collect();
+  const held = refs.filter((ref) => ref.deref() !== undefined);
+  assert.ok(held.length <= 1, `${held.length} of 10 are held; the last may be`);
+  assert.ok(!held.includes(refs[0]!), 'not the first, by what lives as long as the manager');
+  await manager.stop();
+});
 
 test(
   'asyncContext: false runs every form all the same',
