@@ -1,5 +1,5 @@
 /**
- * What hurts the users of ours peers, by the numbers of the list in the review of peers: one test each, where it concerns
+ * What hurts the users of our peers, by the numbers of the list in the review of peers: one test each, where it concerns
  * a pool. Not among them:
  *
  * - 5 (aborted tasks burn rate slots) and 8 (windows breached or bursty) are about limiters of rate. A pool has one, for

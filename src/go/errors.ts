@@ -14,6 +14,7 @@ export type ErrandErrorCode =
 
 /** The root of every error errand makes. Tell them apart by class or by {@link ErrandError.code}. */
 export class ErrandError extends Error {
+  /** Which of errand's errors this is. */
   readonly code: ErrandErrorCode;
 
   constructor(code: ErrandErrorCode, message: string, options?: ErrorOptions) {

@@ -100,10 +100,12 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
     return this.#worker.scheduler.idOf(this.#task);
   }
 
+  /** When the task was submitted. */
   get queuedAt(): number {
     return this.#worker.scheduler.epoch(this.#task.queuedAt);
   }
 
+  /** When this run began. */
   get startedAt(): number {
     return this.#worker.scheduler.epoch(this.#startedAt);
   }

@@ -23,6 +23,7 @@ import type { TaskCallback, TaskState } from './types.ts';
 export interface TaskHandle<E> extends PromiseLike<E>, AsyncIterable<PromiseSettledResult<E>> {
   /** The id given at submission, or a ULID. */
   readonly id: string;
+  /** Where the task stands. */
   readonly state: TaskState;
   /** The task's result as a promise, made when first read; from then on its rejection is the reader's to handle. */
   readonly result: Promise<E>;

@@ -1,5 +1,5 @@
 /** The public face of the heart. */
-export { TaskContext } from './context.ts';
+export type { TaskContext } from './context.ts';
 export { MaxRetriesError, QueueFullError, ResourceError, ShutdownError, ThreadCrashError } from './errors.ts';
 export type { TaskHandle } from './handle.ts';
 export { type SignalDisposer, TaskManager, type WaitOptions } from './manager.ts';

@@ -99,8 +99,8 @@ export class RunPool implements WorkerHome {
     if (worker.kind === 'temporary' || worker.retire !== undefined || worker.uses >= maxUses || this.closing) {
       this.#drop(worker);
     } else this.#rest(worker);
-    // It may have been a child's own, for which its siblings have waited.
-    this.#scheduler.children.relieve();
+    // It may have been a child's own, for which its siblings have waited; or the child is queued again, for any worker.
+    this.#scheduler.pump();
   }
 
   abandoned(worker: Worker): void {

@@ -14,7 +14,9 @@ export interface ScalingState {
   readonly workerCount: number;
   /** No more are allowed. */
   readonly maxWorkerCount: number;
+  /** Workers that wait for a task. */
   readonly idleWorkers: number;
+  /** Workers with a living function. */
   readonly busyWorkers: number;
   /** Tasks that a worker could take now. */
   readonly queuedTasks: number;
@@ -22,9 +24,11 @@ export interface ScalingState {
   readonly oldestQueuedAt: number | undefined;
   /** Since when no task has had to wait, and a worker has been idle. */
   readonly quietSince: number | undefined;
+  /** Tasks admitted a second. */
   readonly arrivalRate: number;
   /** Runs that ended, in whatever way. */
   readonly completionRate: number;
+  /** `burstIntervalMs`. */
   readonly intervalMs: number;
 }
 

@@ -164,7 +164,10 @@ export class Shutdown {
     this.#clearTimer();
     this.#scaling.close();
     scheduler.close();
-    if (!this.#killed) scheduler.state = 'stopped';
+    if (!this.#killed) {
+      scheduler.state = 'stopped';
+      scheduler.shutdownError = new ShutdownError('the task manager has stopped: it takes no tasks any more');
+    }
     const { completed, failed, canceled, abandoned } = this.#baseline!;
     const summary: StopSummary = {
       completed: scheduler.completed - completed,

@@ -14,6 +14,7 @@ import type { StreamFunction, StreamOptions, TaskState } from './types.ts';
 export interface TaskStream<E> extends AsyncIterableIterator<E, undefined, undefined> {
   /** The id given at submission, or a ULID. */
   readonly id: string;
+  /** Where the task stands. */
   readonly state: TaskState;
   /** Cancels the task: the loop ends with the error. False if it had ended already. */
   cancel(reason?: unknown): boolean;

@@ -248,7 +248,10 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
   ): TaskMap<IndexedResult<Awaited<ReturnType<F>>>> {
     return this.map(
       fns,
-      (fn, context, resource) => fn(context, resource) as ReturnType<F>,
+      (fn, context, resource) => {
+        checkFunction('each of the tasks', fn);
+        return fn(context, resource) as ReturnType<F>;
+      },
       withMore(options, { settled: true as const }),
     );
   }

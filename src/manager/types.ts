@@ -46,18 +46,18 @@ export interface RetryPolicy {
   /** Runs in all, the first included. */
   readonly attempts: number;
   /** How the pause grows: the same, by `baseMs` each time, doubling, or by your function. Default 'exponential'. */
-  readonly backoff?: 'constant' | 'linear' | 'exponential' | BackoffFunction;
+  readonly backoff?: 'constant' | 'linear' | 'exponential' | BackoffFunction | undefined;
   /** The first pause. Default 100. */
-  readonly baseMs?: number;
+  readonly baseMs?: number | undefined;
   /** No pause is longer. Default 30,000. */
-  readonly maxMs?: number;
+  readonly maxMs?: number | undefined;
   /**
    * Randomness, so that what failed together doesn't come back together: 'full' draws from 0 to the pause, 'equal'
    * from its half to the whole. Default 'none'. After "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
    */
-  readonly jitter?: 'none' | 'full' | 'equal';
+  readonly jitter?: 'none' | 'full' | 'equal' | undefined;
   /** Whether this error is worth another attempt. Default: always. A throw in it counts as no. */
-  readonly retryIf?: (error: unknown, attempt: number) => boolean;
+  readonly retryIf?: ((error: unknown, attempt: number) => boolean) | undefined;
 }
 
 /** What can be said of one submission. */
@@ -124,9 +124,13 @@ export interface CreateContext {
 
 /** As console and pino have it. A throw in a logger is ignored. */
 export interface Logger {
+  /** For whoever looks closely. */
   debug(message: string, ...details: unknown[]): void;
+  /** For the record. */
   info(message: string, ...details: unknown[]): void;
+  /** Something is odd. */
   warn(message: string, ...details: unknown[]): void;
+  /** Something failed that no task can be told of. */
   error(message: string, ...details: unknown[]): void;
 }
 
@@ -215,9 +219,11 @@ export interface StopOptions {
 
 /** What became of the tasks from the moment of the stop on. */
 export interface StopSummary {
+  /** Tasks that returned a value. */
   readonly completed: number;
   /** Timed-out tasks included. */
   readonly failed: number;
+  /** Canceled tasks, those whose grace was over among them. */
   readonly canceled: number;
   /** Functions that were still alive when the manager had ended. */
   readonly abandoned: number;
@@ -225,6 +231,7 @@ export interface StopSummary {
 
 /** How a manager is doing, at this instant. */
 export interface ManagerStats {
+  /** Where the manager stands. */
   readonly state: ManagerState;
   /** Base workers, those whose resource is still in creation included. */
   readonly baseWorkers: number;
@@ -232,6 +239,7 @@ export interface ManagerStats {
   readonly activeWorkers: number;
   /** Workers beyond the base, those in creation included. */
   readonly burstWorkers: number;
+  /** Workers that wait for a task. */
   readonly idleWorkers: number;
   /** Workers with a living function, stuck ones included. */
   readonly busyWorkers: number;
@@ -259,21 +267,31 @@ export interface ManagerStats {
 export interface ManagerMetrics extends TaskMetrics {
   /** Workers given up because a settled task's function wouldn't return. */
   readonly totalTasksAbandoned: number;
+  /** Resources that `onCreate` has returned. */
   readonly totalResourcesCreated: number;
+  /** Resources handed to `onDestroy`, once each. */
   readonly totalResourcesDestroyed: number;
+  /** Creations that threw, or took more than `createTimeoutMs`. */
   readonly totalCreateFailures: number;
+  /** Calls of `onDestroy` that threw. */
   readonly totalDestroyFailures: number;
 }
 
 /** A task as it is at this instant. Times are in ms since the epoch. */
 export interface TaskSnapshot {
+  /** The id given at submission, or a ULID. */
   readonly id: string;
+  /** Where it stands. */
   readonly state: TaskState;
+  /** Higher goes first. */
   readonly priority: number;
+  /** Whose it is. */
   readonly key: string | undefined;
   /** Runs begun so far. */
   readonly attempt: number;
+  /** When it was submitted. */
   readonly queuedAt: number;
+  /** When the run that is under way began; undefined if none is. */
   readonly startedAt: number | undefined;
 }
 
@@ -289,9 +307,13 @@ export type TaskFilter =
 
 /** What a task that failed says of itself. */
 export interface TaskFailure {
+  /** The id given at submission, or a ULID. */
   readonly id: string;
+  /** How it ended. */
   readonly state: 'failed' | 'timedOut' | 'canceled' | 'dropped' | 'rejected';
+  /** What its promise rejects with. */
   readonly error: unknown;
+  /** Runs begun. */
   readonly attempt: number;
 }
 
@@ -313,6 +335,7 @@ export interface ManagerEvents {
   scaled: [change: { readonly from: number; readonly to: number }];
   /** The manager begins to end, by `stop()` or `kill()`. */
   stopping: [];
+  /** The manager has ended, by `stop()` or `kill()`. */
   stopped: [summary: StopSummary];
   /** A callback, hook, collector or listener threw, a creation or destruction failed: nothing the manager lives on. */
   error: [error: unknown];

@@ -190,6 +190,8 @@ export class Worker {
     }
     if (this.phase === GONE) return;
     if (this.guests === 0) this.home.release(this, now);
+    // Its task may be queued again, for another worker.
+    else scheduler.pump();
   }
 
   /** One of the children that share its resource is done with it. */

@@ -48,19 +48,31 @@ export interface MetricsCollector {
  * from admission to that start; a task that never ran has waited until its end.
  */
 export interface TaskMetrics {
+  /** The mean execution time. */
   readonly averageExecutionTimeMs: number;
+  /** The shortest execution time. */
   readonly minExecutionTimeMs: number;
+  /** The longest execution time. */
   readonly maxExecutionTimeMs: number;
+  /** The execution time that half of the tasks did not exceed, within some percent. */
   readonly p50ExecutionTimeMs: number;
+  /** The execution time that 95 % of the tasks did not exceed, within some percent. */
   readonly p95ExecutionTimeMs: number;
+  /** The execution time that 99 % of the tasks did not exceed, within some percent. */
   readonly p99ExecutionTimeMs: number;
   /** All execution times together. */
   readonly totalExecutionTimeMs: number;
+  /** The mean waiting time. */
   readonly averageWaitTimeMs: number;
+  /** The shortest waiting time. */
   readonly minWaitTimeMs: number;
+  /** The longest waiting time. */
   readonly maxWaitTimeMs: number;
+  /** The waiting time that half of the tasks did not exceed, within some percent. */
   readonly p50WaitTimeMs: number;
+  /** The waiting time that 95 % of the tasks did not exceed, within some percent. */
   readonly p95WaitTimeMs: number;
+  /** The waiting time that 99 % of the tasks did not exceed, within some percent. */
   readonly p99WaitTimeMs: number;
   /** All waiting times together. */
   readonly totalWaitTimeMs: number;
@@ -68,13 +80,19 @@ export interface TaskMetrics {
   readonly taskArrivalRate: number;
   /** Tasks that left a second, over the last seconds: every end counts, not only completion. */
   readonly taskCompletionRate: number;
+  /** Tasks admitted. */
   readonly totalTasksArrived: number;
   /** Ended tasks that ran at least once: as many as there are execution times. */
   readonly totalTasksExecuted: number;
+  /** Tasks that returned a value. */
   readonly totalTasksCompleted: number;
+  /** Tasks that failed for good. */
   readonly totalTasksFailed: number;
+  /** Tasks that ran or waited too long. */
   readonly totalTasksTimedOut: number;
+  /** Tasks canceled, by whomever. */
   readonly totalTasksCanceled: number;
+  /** Tasks pushed out of a full queue by others. */
   readonly totalTasksDropped: number;
   /** Refused submissions; they never arrived. */
   readonly totalTasksRejected: number;

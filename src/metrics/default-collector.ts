@@ -6,7 +6,6 @@
 import { type Clock, realClock } from '../go/clock.ts';
 import type { FailureReason, MetricsCollector, RejectionReason, TaskMetrics, TaskTimings } from './collector.ts';
 import { Histogram } from './histogram.ts';
-import type { Recorder } from './recorder.ts';
 import { SlidingWindow } from './window.ts';
 
 /** What a {@link DefaultCollector} can be told. */
@@ -21,7 +20,7 @@ export interface DefaultCollectorOptions {
  * Keeps a manager's metrics. Several managers with one clock may share one. Percentiles are within 1.6 %, rates look
  * back over the window or up to a twentieth less; the rest is exact.
  */
-export class DefaultCollector implements MetricsCollector, Recorder {
+export class DefaultCollector implements MetricsCollector {
   /** The clock it was made with. */
   readonly clock: Clock;
   readonly #execution = new Histogram();

@@ -263,3 +263,54 @@ test(
     await manager.stop();
   }),
 );
+
+test(
+  'a child with a resource of its own that is run again takes a worker that has come free meanwhile',
+  withLeakCheck(async () => {
+    const manager = new TaskManager({ ...STILL, workerCount: 2 });
+    const gate = deferred();
+    let runs = 0;
+    const parent = manager.queueTask((ctx) =>
+      ctx.queueTask(
+        async () => {
+          if (++runs > 1) return 'again';
+          await gate.promise;
+          throw new Error('the first run fails');
+        },
+        { ownResource: true, retry: { attempts: 2, baseMs: 0 } },
+      ),
+    );
+    await within(manager.queueTask((ctx) => ctx.queueTask(noop, { ownResource: true })));
+    await turn();
+    assert.equal(manager.stats().idleWorkers, 1);
+    gate.resolve();
+    assert.equal(await within(parent), 'again');
+    await manager.stop();
+  }),
+);
+
+test(
+  'a task that is run again doesn’t wait for a deaf child on its first worker when another is idle',
+  withLeakCheck(async () => {
+    const manager = new TaskManager({ ...STILL, workerCount: 1, abandonAfterMs: Number.POSITIVE_INFINITY });
+    const deaf = deferred();
+    const fails = deferred();
+    let runs = 0;
+    const parent = manager.queueTask(
+      async (ctx) => {
+        if (++runs > 1) return 'again';
+        ctx.go(() => deaf.promise);
+        await fails.promise;
+        throw new Error('the first run fails');
+      },
+      { retry: { attempts: 2, baseMs: 0 } },
+    );
+    await turn();
+    manager.resize({ workerCount: 2, maxWorkerCount: 2 });
+    assert.equal(manager.stats().idleWorkers, 1);
+    fails.resolve();
+    assert.equal(await within(parent), 'again');
+    deaf.resolve();
+    await manager.stop();
+  }),
+);

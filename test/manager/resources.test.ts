@@ -433,7 +433,8 @@ test(
     const stock = new Stock(() => {
       if (!isUp) throw cause;
     });
-    const manager = new TaskManager({ workerCount: 1, createAttempts: 3, clock, ...stock.hooks });
+    const options = { workerCount: 1, burstIntervalMs: 0, createAttempts: 3, clock, ...stock.hooks };
+    const manager = new TaskManager(options);
     const errors = heard(manager, 'error');
     const ready = manager.ready();
     const verdict = assert.rejects(ready, (error) => {

@@ -5,8 +5,9 @@ import fc from 'fast-check';
 import { type TaskHandle, TaskManager } from '../../src/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 
-const seed = Number(process.env['ERRAND_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
-const numRuns = Math.round(60 * Number(process.env['ERRAND_RUNS'] ?? 1));
+const { ERRAND_SEED, ERRAND_RUNS } = process.env;
+const seed = ERRAND_SEED === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(ERRAND_SEED);
+const numRuns = Math.round(60 * Number(ERRAND_RUNS ?? 1));
 
 interface Entry {
   readonly name: number;
