@@ -78,6 +78,10 @@ export class Admission {
   entered(task: Task, priority: number): void {
     this.usage++;
     if (this.#droppable !== undefined) this.#addDroppable(task, priority);
+  }
+
+  /** What follows from a task's having entered, once all is as it should be for those who hear of it. */
+  tell(): void {
     const { maxQueueSize } = this.#settings;
     const victim = this.#victim;
     if (victim !== undefined) {

@@ -219,6 +219,7 @@ export class Scheduler {
     if (extras?.parent !== undefined) this.children.queued(task);
     if (extras !== undefined && task.sink instanceof Receiver) task.sink.placed();
     this.recorder?.arrival(task.queuedAt);
+    this.admission.tell();
     this.pump();
   }
 
