@@ -265,8 +265,9 @@ export class Scheduler {
   /** A worker of the crew is free: the next task, or rest. */
   next(worker: Worker, now: number): void {
     if (!this.held) {
-      if (worker.pinned !== undefined && worker.pinned.length > 0) {
-        const task = worker.pinned.shift()!;
+      for (let task = worker.pinned?.shift(); task !== undefined; task = worker.pinned?.shift()) {
+        // One that was canceled stays in line until its turn.
+        if (task.state !== QUEUED) continue;
         this.offQueue.delete(task);
         this.startOn(worker, task);
         return;

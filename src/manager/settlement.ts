@@ -200,9 +200,9 @@ export class Settlement {
         if (extras.takesRoom) this.#scheduler.admission.left(task);
         if (extras.queuedChildNode !== undefined) this.#scheduler.children.unqueued(task);
       }
-    } else if (extras !== undefined) {
+    } else {
       this.#scheduler.offQueue.delete(task);
-      extras.leave = undefined;
+      if (extras !== undefined) extras.leave = undefined;
     }
     if (extras?.deadline !== undefined) this.#scheduler.deadlines.lift(extras.deadline);
   }

@@ -175,9 +175,7 @@ export class Submission {
     if (scheduler.settings.asyncContext) gateReceived(receiver);
     this.#await(task);
     worker.pinned ??= [];
-    const { pinned } = worker;
-    pinned.push(task);
-    task.rare().leave = () => pinned.splice(pinned.indexOf(task), 1);
+    worker.pinned.push(task);
     scheduler.recorder?.arrival(task.queuedAt);
   }
 

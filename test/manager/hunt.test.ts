@@ -270,17 +270,24 @@ test(
     const manager = new TaskManager({ ...STILL, workerCount: 2 });
     const gate = deferred();
     let runs = 0;
-    const parent = manager.queueTask((ctx) =>
-      ctx.queueTask(
+    const parent = manager.queueTask(async (ctx) => {
+      await turn();
+      return ctx.queueTask(
         async () => {
           if (++runs > 1) return 'again';
           await gate.promise;
           throw new Error('the first run fails');
         },
         { ownResource: true, retry: { attempts: 2, baseMs: 0 } },
-      ),
-    );
-    await within(manager.queueTask((ctx) => ctx.queueTask(noop, { ownResource: true })));
+      );
+    });
+    const otherGate = deferred();
+    const other = manager.queueTask((ctx) => ctx.runTask(() => otherGate.promise));
+    await turn();
+    await turn();
+    assert.equal(runs, 1);
+    otherGate.resolve();
+    await within(other);
     await turn();
     assert.equal(manager.stats().idleWorkers, 1);
     gate.resolve();
@@ -311,6 +318,25 @@ test(
     fails.resolve();
     assert.equal(await within(parent), 'again');
     deaf.resolve();
+    await manager.stop();
+  }),
+);
+
+test(
+  'a task of runOnEach that is canceled never runs, though whoever hears of it resumes the manager',
+  withLeakCheck(async () => {
+    const manager = new TaskManager({ ...STILL, workerCount: 1 });
+    manager.pause();
+    let runs = 0;
+    const values = manager.runOnEach(() => ++runs);
+    manager.on('idle', () => manager.resume());
+    assert.equal(manager.clear('not wanted'), 1);
+    await assert.rejects(within(values), { code: 'ERR_CANCELED' });
+    await turn();
+    assertBooks(manager);
+    assert.equal(runs, 0);
+    const { runningTasks, idleWorkers } = manager.stats();
+    assert.deepEqual({ runningTasks, idleWorkers }, { runningTasks: 0, idleWorkers: 1 });
     await manager.stop();
   }),
 );
