@@ -1,5 +1,7 @@
 /** What a run says: figures from several processes, brought together, as they are kept in `bench/results`. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { median } from './measure.ts';
 import { type Costs, label, MODES, type Mode, type Suite, type Unit } from './suite.ts';
 
@@ -94,5 +96,6 @@ export function readResults(file: string | URL): Results {
 }
 
 export function writeResults(file: string | URL, results: Results): void {
+  mkdirSync(dirname(file instanceof URL ? fileURLToPath(file) : file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
 }

@@ -226,9 +226,9 @@ export function watchResources(timerWatch: TimerWatch): Watch {
   return {
     left() {
       return [...countResources()].flatMap(([kind, count]) => {
-        // Child processes have a watch of their own, which knows more of them. Requests end by themselves, and loaders
-        // of modules make some behind the test's back.
-        if (kind === 'ProcessWrap' || kind.includes('Req')) return [];
+        // Child processes have a watch of their own, which knows more of them. Requests and writes end by themselves, and
+        // loaders of modules make some behind the test's back.
+        if (kind === 'ProcessWrap' || kind.includes('Req') || kind.endsWith('WriteWrap')) return [];
         const seen = kind === 'Timeout' || kind === 'Immediate' ? timerWatch.countReferenced(kind) : 0;
         const more = count - seen - (before.get(kind) ?? 0);
         return more > 0 ? [`${more} more active resource(s) of kind ${kind}`] : [];
