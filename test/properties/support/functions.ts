@@ -3,6 +3,7 @@ import type { TaskContext } from '../../../src/manager/index.ts';
 import { aborted, Resource } from './ledger.ts';
 import type { Body } from './program.ts';
 import { SickError, type Task, TaskError } from './task.ts';
+import { sleep } from './time.ts';
 import type { World } from './world.ts';
 
 type Ctx = TaskContext<unknown>;
@@ -83,7 +84,7 @@ export class Functions {
   #submitChildren({ task, ctx }: Run): Promise<unknown>[] {
     const awaited: Promise<unknown>[] = [];
     for (const child of task.body.children) {
-      const { ended } = this.#world.submit(child.submission, { ctx, task });
+      const { ended } = this.#world.submissions.submit(child.submission, { ctx, task });
       if (child.awaited) awaited.push(ended);
     }
     return awaited;
@@ -94,7 +95,7 @@ export class Functions {
     if (manner === 'hangs') return aborted(ctx.signal);
     if (ms === 0) return;
     if (manner === 'ignores') return new Promise((resolve) => void this.#world.time.setTimeout(resolve, ms));
-    return this.#world.sleep(ms, ctx.signal);
+    return sleep(this.#world.time, ms, ctx.signal);
   }
 
   #prologue({ task, ctx }: Run): void {
@@ -102,7 +103,7 @@ export class Functions {
     if (body.retires) ctx.retireResource();
     if (body.defers !== 'nothing') {
       ctx.defer(async () => {
-        if (body.ms > 0) await this.#world.sleep(body.ms);
+        if (body.ms > 0) await sleep(this.#world.time, body.ms);
         if (body.defers === 'throw') throw new Error('a deferred function throws');
       });
     }
@@ -112,7 +113,7 @@ export class Functions {
   /** Ends as the body says. */
   #conclude({ task, ctx, startedAt, resource }: Run, streams = false): number {
     const { body, starts } = task;
-    const { world } = { world: this.#world };
+    const world = this.#world;
     world.look(`at the end of ${task}`);
     const limit = task.limitMs ?? world.spec.timeoutMs;
     const took = world.time.clock.now() - startedAt;

@@ -18,7 +18,6 @@ export class SickError extends TaskError {}
 export interface Outcome {
   readonly ok: boolean;
   readonly value: unknown;
-  readonly at: number;
 }
 
 export class Task {

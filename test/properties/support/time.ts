@@ -15,6 +15,22 @@ export interface Time {
   clearTimeout(timer: ClockTimer): void;
 }
 
+/** Rejects with the reason of `signal` if that fires first. */
+export function sleep(time: Time, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      time.clearTimeout(timer);
+      reject(signal!.reason);
+    };
+    const timer = time.setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
 export function virtualTime(): Time {
   const clock = new VirtualClock();
   const own = new Set<ClockTimer>();
