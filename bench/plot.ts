@@ -35,7 +35,7 @@ function barsOf({ suites }: Results): Bar[] {
   const peers: Bar[] = [];
   for (const { question, kept, off } of figures) {
     const [name, by] = question.split(' / ');
-    if (by !== 'the floor' || name === undefined || kept === undefined) continue;
+    if (by !== 'the floor' || name === undefined || name.startsWith('never') || kept === undefined) continue;
     if (off === undefined) peers.push({ name: NAMES[name] ?? name, value: kept.median, ours: false });
     else {
       bars.push({ name: 'errand', value: kept.median, ours: true });

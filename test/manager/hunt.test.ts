@@ -340,3 +340,25 @@ test(
     await manager.stop();
   }),
 );
+
+test(
+  'a submission that gives up its wait for room lets the one behind it in, if that has a worker',
+  withLeakCheck(async () => {
+    const manager = new TaskManager({
+      ...STILL,
+      workerCount: 2,
+      maxQueueSize: 0,
+      overflow: 'wait',
+      concurrencyPerKey: 1,
+    });
+    const gate = deferred();
+    const running = manager.queueTask(() => gate.promise, { key: 'a' });
+    const capped = manager.queueTaskAsync(noop, { key: 'a' });
+    const behind = manager.queueTask(() => 'in', { key: 'b' });
+    capped.cancel('not wanted');
+    assert.equal(await within(behind), 'in');
+    gate.resolve();
+    await within(running);
+    await manager.stop();
+  }),
+);
