@@ -225,6 +225,9 @@ export class Submission {
       sink.settle(task, REJECTED, error);
     }
     if (this.#scheduler.unsettled === 0) this.#scheduler.idled();
+    const { admission, crew } = this.#scheduler;
+    // It may have stood, with a capped key, before one that could begin. Later, for that one may be about to go as well.
+    if (admission.waiting.size > 0 && crew.idle.length > 0) queueMicrotask(() => admission.refill());
   }
 
   /** Everything that can be wrong with a submission, and everything rare about it. */
