@@ -6,14 +6,17 @@
 /** A timer made by a {@link Clock}; opaque to everyone but the clock that made it. */
 export type ClockTimer = unknown;
 
-/** A source of time and timers. Its timers never hold the process open. */
+/** A source of time and timers. */
 export interface Clock {
   /** Monotonic time in ms, fractional; its zero is {@link Clock.timeOrigin}. */
   now(): number;
   /** What `now() === 0` means in ms since the Unix epoch: a whole number. */
   readonly timeOrigin: number;
-  /** Calls `callback` once, `ms` from now or a little later. Delays above 2^31-1 ms may fire early: check `now()`. */
-  setTimeout(callback: () => void, ms: number): ClockTimer;
+  /**
+   * Calls `callback` once, `ms` from now or a little later. Delays above 2^31-1 ms may fire early: check `now()`.
+   * The timer keeps the process up only if `hold` is true: somebody waits for it and for nothing else.
+   */
+  setTimeout(callback: () => void, ms: number, hold?: boolean): ClockTimer;
   /** Forgets a timer; harmless when it has fired. */
   clearTimeout(timer: ClockTimer): void;
 }
@@ -24,10 +27,10 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 export const realClock: Clock = {
   now: () => performance.now(),
   timeOrigin: Math.floor(performance.timeOrigin),
-  setTimeout(callback, ms) {
+  setTimeout(callback, ms, hold = false) {
     const timer: unknown = setTimeout(callback, Math.min(ms, MAX_DELAY_MS));
     // Node's timers are objects that can let the process go; a browser's are numbers.
-    (timer as { unref?: () => void }).unref?.();
+    if (!hold) (timer as { unref?: () => void }).unref?.();
     return timer;
   },
   clearTimeout(timer) {

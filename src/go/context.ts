@@ -6,7 +6,7 @@
  */
 import type { ClockTimer } from './clock.ts';
 import { CanceledError, DeadlineExceededError } from './errors.ts';
-import { CancelScope, follow, isContext, scopeFor, scopeOf } from './scope.ts';
+import { CancelScope, follow, isContext, isSignal, scopeFor, scopeOf } from './scope.ts';
 
 export { isContext };
 
@@ -237,12 +237,6 @@ function cancelScope(scope: CancelScope, cause?: unknown): void {
 
 function optionsFor(cause: unknown): ErrorOptions | undefined {
   return cause === undefined ? undefined : { cause };
-}
-
-function isSignal(value: unknown): value is AbortSignal {
-  if (typeof value !== 'object' || value === null) return false;
-  const { aborted, addEventListener } = value as Partial<AbortSignal>;
-  return typeof aborted === 'boolean' && typeof addEventListener === 'function';
 }
 
 function checkNumber(name: string, value: number): void {

@@ -5,8 +5,10 @@
 /** The codes by which an {@link ErrandError} can be told apart across realms and versions. */
 export type ErrandErrorCode =
   | 'ERR_CANCELED'
+  | 'ERR_CLOSED_CHANNEL'
   | 'ERR_DEADLINE_EXCEEDED'
   | 'ERR_MAX_RETRIES'
+  | 'ERR_NOT_HELD'
   | 'ERR_QUEUE_FULL'
   | 'ERR_RESOURCE'
   | 'ERR_SHUTDOWN'
@@ -37,6 +39,20 @@ export class DeadlineExceededError extends ErrandError {
   constructor(message = 'deadline exceeded', options?: ErrorOptions) {
     super('ERR_DEADLINE_EXCEEDED', message, options);
     this.name = 'TimeoutError';
+  }
+}
+
+/** A channel was used after its close: a send, or a second close. In Go that is a panic. */
+export class ClosedChannelError extends ErrandError {
+  constructor(message = 'the channel is closed', options?: ErrorOptions) {
+    super('ERR_CLOSED_CHANNEL', message, options);
+  }
+}
+
+/** More was released than is held: a lock twice, or a semaphore by too much. In Go that is a panic. */
+export class NotHeldError extends ErrandError {
+  constructor(message = 'not held: it has been released before', options?: ErrorOptions) {
+    super('ERR_NOT_HELD', message, options);
   }
 }
 

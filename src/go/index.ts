@@ -1,5 +1,7 @@
 /** `errand/go`: Go's building blocks for concurrency. Re-exports, nothing else. */
+export { Channel, type FromOptions, type SendChannel } from './channel.ts';
 export { type Clock, type ClockTimer, realClock } from './clock.ts';
+export { Cond } from './cond.ts';
 export {
   afterFunc,
   background,
@@ -15,4 +17,29 @@ export {
   withTimeout,
   withValue,
 } from './context.ts';
-export { CanceledError, DeadlineExceededError, ErrandError, type ErrandErrorCode } from './errors.ts';
+export {
+  CanceledError,
+  ClosedChannelError,
+  DeadlineExceededError,
+  ErrandError,
+  type ErrandErrorCode,
+  NotHeldError,
+} from './errors.ts';
+export { merge } from './merge.ts';
+export { Mutex } from './mutex.ts';
+export type { Destination, NodeWritable, PipeOptions, Source, WebReadable, WebWritable } from './pipe.ts';
+export type { ReceiveChannel, Received } from './receivable.ts';
+export { RWMutex } from './rw-mutex.ts';
+export {
+  type ReceiveCase,
+  receive,
+  type SelectCase,
+  type Selected,
+  type SelectOptions,
+  type SendCase,
+  select,
+  send,
+} from './select.ts';
+export { type Permit, Semaphore } from './semaphore.ts';
+export { after, type SleepOptions, sleep, Ticker, type TimeOptions, Timer } from './time.ts';
+export type { WaitOptions } from './wait-queue.ts';

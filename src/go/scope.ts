@@ -241,3 +241,9 @@ export function isContext(value: unknown): value is Context {
   const { done, value: lookup } = value as Partial<Context>;
   return typeof done === 'function' && typeof lookup === 'function';
 }
+
+export function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== 'object' || value === null) return false;
+  const { aborted, addEventListener } = value as Partial<AbortSignal>;
+  return typeof aborted === 'boolean' && typeof addEventListener === 'function';
+}

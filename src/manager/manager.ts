@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { contextOf } from '../go/context.ts';
 import { CancelScope } from '../go/scope.ts';
+import type { WaitOptions } from '../go/wait-queue.ts';
 import { zeroMetrics } from '../metrics/collector.ts';
 import { DefaultCollector, type MetricsCollector, type TaskMetrics } from '../metrics/index.ts';
 import { recorderOf } from '../metrics/recorder.ts';
@@ -38,12 +39,6 @@ import type {
   TaskSnapshot,
 } from './types.ts';
 import { GONE, type Worker } from './worker.ts';
-
-/** What a waiting method takes. */
-export interface WaitOptions {
-  /** Ends the wait; the promise rejects with its reason. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * One Ctrl-C can arrive twice, milliseconds apart: from the terminal, which sends it to the whole process group, and
@@ -277,20 +272,20 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   /** Resolves when nothing is queued, nothing runs and nothing waits for room; at once if that is so. */
   async onIdle(options?: WaitOptions): Promise<void> {
     checkWaitOptions(options);
-    if (!this.#scheduler.idle) await this.#scheduler.watchers.untilIdle(options?.signal);
+    if (!this.#scheduler.idle) await this.#scheduler.watchers.untilIdle(options);
   }
 
   /** Resolves when nothing is queued; at once if that is so. */
   async onEmpty(options?: WaitOptions): Promise<void> {
     checkWaitOptions(options);
-    if (this.#scheduler.queued > 0) await this.#scheduler.watchers.untilEmpty(options?.signal);
+    if (this.#scheduler.queued > 0) await this.#scheduler.watchers.untilEmpty(options);
   }
 
   /** Resolves when fewer than `size` tasks are queued; at once if that is so. */
   async onSizeLessThan(size: number, options?: WaitOptions): Promise<void> {
     checkSize(size);
     checkWaitOptions(options);
-    if (this.#scheduler.queued >= size) await this.#scheduler.watchers.untilSizeLessThan(size, options?.signal);
+    if (this.#scheduler.queued >= size) await this.#scheduler.watchers.untilSizeLessThan(size, options);
   }
 
   // ---- seeing -------------------------------------------------------------------------------------------------------

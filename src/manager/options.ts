@@ -3,6 +3,7 @@
 import { availableParallelism, constants } from 'node:os';
 import { type Clock, realClock } from '../go/clock.ts';
 import type { Context } from '../go/context.ts';
+import type { WaitOptions } from '../go/wait-queue.ts';
 import type { MetricsCollector } from '../metrics/index.ts';
 import {
   COUNT,
@@ -225,14 +226,11 @@ export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw wrongType(name, 'a function', value);
 }
 
-/** An AbortSignal that a waiting method takes. */
-export function checkWaitOptions(options: { readonly signal?: AbortSignal | undefined } | undefined): void {
+export function checkWaitOptions(options: WaitOptions | undefined): void {
   if (options === undefined) return;
   checkObject('options', options);
   checkNames('a wait', options, ['signal']);
-  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
-    throw wrongType('signal', 'an AbortSignal', options.signal);
-  }
+  optionalSignal('signal', options.signal);
 }
 
 const COLLECTOR_METHODS = [

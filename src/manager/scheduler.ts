@@ -419,7 +419,7 @@ export class Scheduler {
   shrunk(): void {
     if (this.queued === 0) this.#emptied();
     if (this.admission.attentive) this.admission.refill();
-    if (this.watchers.sizes > 0) this.watchers.onSize(this.queued);
+    this.watchers.onSize(this.queued);
   }
 
   #emptied(): void {

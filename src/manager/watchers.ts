@@ -1,76 +1,60 @@
 /** Those who wait for the queue to be idle, empty, or short. */
+import { PromiseWaiter, type WaitOptions, WaitQueue, waitScope } from '../go/wait-queue.ts';
 
-interface Watcher {
-  readonly met: () => void;
-}
-
-interface SizeWatcher extends Watcher {
-  readonly size: number;
-}
+type Watching = WaitQueue<PromiseWaiter<void>>;
 
 export class Watchers {
-  readonly #idle = new Set<Watcher>();
-  readonly #empty = new Set<Watcher>();
-  readonly #sizes = new Set<SizeWatcher>();
+  readonly #idle: Watching = new WaitQueue();
+  readonly #empty: Watching = new WaitQueue();
+  /** By the size they wait for, and the largest of these: above it there is nobody to look for. */
+  readonly #sizes = new Map<number, Watching>();
+  #largest = 0;
 
-  /** How many wait for a size. */
-  get sizes(): number {
-    return this.#sizes.size;
+  untilIdle(options: WaitOptions | undefined): Promise<void> {
+    return wait(this.#idle, options);
   }
 
-  untilIdle(signal: AbortSignal | undefined): Promise<void> {
-    return wait(this.#idle, {}, signal);
+  untilEmpty(options: WaitOptions | undefined): Promise<void> {
+    return wait(this.#empty, options);
   }
 
-  untilEmpty(signal: AbortSignal | undefined): Promise<void> {
-    return wait(this.#empty, {}, signal);
-  }
-
-  untilSizeLessThan(size: number, signal: AbortSignal | undefined): Promise<void> {
-    return wait(this.#sizes, { size }, signal);
+  untilSizeLessThan(size: number, options: WaitOptions | undefined): Promise<void> {
+    let waiting = this.#sizes.get(size);
+    if (waiting === undefined) {
+      waiting = new WaitQueue();
+      this.#sizes.set(size, waiting);
+      this.#largest = Math.max(this.#largest, size);
+    }
+    return wait(waiting, options);
   }
 
   onIdle(): void {
-    if (this.#idle.size > 0) meet(this.#idle);
+    meet(this.#idle);
   }
 
   onEmpty(): void {
-    if (this.#empty.size > 0) meet(this.#empty);
+    meet(this.#empty);
   }
 
   onSize(size: number): void {
-    for (const watcher of this.#sizes) if (size < watcher.size) watcher.met();
+    if (size >= this.#largest) return;
+    this.#largest = 0;
+    for (const [wanted, waiting] of this.#sizes) {
+      if (size < wanted) {
+        meet(waiting);
+        this.#sizes.delete(wanted);
+      } else this.#largest = Math.max(this.#largest, wanted);
+    }
   }
 }
 
-function meet(watchers: Set<Watcher>): void {
-  for (const watcher of watchers) watcher.met();
+function meet(waiting: Watching): void {
+  for (let waiter = waiting.shift(); waiter !== undefined; waiter = waiting.shift()) waiter.resolve();
 }
 
-function wait<W extends Watcher>(
-  watchers: Set<W>,
-  what: Omit<W, 'met'>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const leave = (): void => {
-      watchers.delete(watcher);
-      signal?.removeEventListener('abort', onAbort);
-    };
-    const onAbort = (): void => {
-      leave();
-      reject(signal!.reason);
-    };
-    const met = (): void => {
-      leave();
-      resolve();
-    };
-    const watcher = { ...what, met } as W;
-    watchers.add(watcher);
-    signal?.addEventListener('abort', onAbort);
-  });
+function wait(waiting: Watching, options: WaitOptions | undefined): Promise<void> {
+  const scope = waitScope(options);
+  const waiter = new PromiseWaiter<void>();
+  waiting.push(waiter, scope);
+  return waiter.promise;
 }

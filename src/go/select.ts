@@ -1,0 +1,285 @@
+/**
+ * Go's select: of several sends and receives, the one that can happen first does, and no other.
+ *
+ * Invariant: a case is registered at its channel only while nothing has happened yet. What happens first takes all the
+ * others out, synchronously, so nobody ever gives a value to a select that has been served.
+ */
+import { Channel, isOpenFor, type SendChannel, Sender, sendersOf } from './channel.ts';
+import type { Context } from './context.ts';
+import { isReady, Receivable, type ReceiveChannel, type Received, Receiver, receiversOf } from './receivable.ts';
+import { type CancelScope, follow, isContext, isSignal, scopeFor } from './scope.ts';
+import { inNextTurn, isTurnOver } from './turn.ts';
+import { capture, captured, type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
+
+/** A receive as a case of a {@link select}. */
+export interface ReceiveCase<T> {
+  readonly receiveFrom: ReceiveChannel<T> | undefined;
+}
+
+/** A send as a case of a {@link select}. */
+export interface SendCase<T> {
+  readonly sendTo: SendChannel<T> | undefined;
+  readonly value: T;
+}
+
+/**
+ * What a {@link select} can wait for: a {@link receive} or a bare channel (such as {@link after} gives), a {@link send},
+ * or a Context or AbortSignal, which is ready when it is canceled. `undefined` is never ready, as a nil channel in Go:
+ * so a case can be switched off.
+ */
+export type SelectCase =
+  | ReceiveCase<unknown>
+  | SendCase<never>
+  | ReceiveChannel<unknown>
+  | Context
+  | AbortSignal
+  | undefined;
+
+/** The cases of a {@link select} by name. If there is one named `default`, whatever it is, the select doesn't wait. */
+export type SelectCases = { readonly [name: string]: unknown };
+
+/** What {@link select} gives: the name of the case that happened and what came of it, told apart by the name. */
+export type Selected<Cases> = { [Name in keyof Cases]: Outcome<Name, Cases[Name]> }[keyof Cases];
+
+type Outcome<Name, Case> = Name extends 'default'
+  ? { readonly case: Name; readonly value: Case; readonly ok?: undefined }
+  : Case extends ReceiveCase<infer T> | ReceiveChannel<infer T>
+    ? { readonly case: Name } & Received<T>
+    : Case extends SendCase<never>
+      ? { readonly case: Name; readonly value: undefined; readonly ok?: undefined }
+      : Case extends Context | AbortSignal
+        ? { readonly case: Name; readonly value: unknown; readonly ok?: undefined }
+        : never;
+
+/** Each case is something to wait for; but `default` may be anything. */
+type Checked<Cases> = { readonly [Name in keyof Cases]: Name extends 'default' ? unknown : SelectCase };
+
+/** What a {@link select} can be told. */
+export interface SelectOptions extends WaitOptions {
+  /** Picks among the cases that are ready, as `Math.random` does, which is the default. For tests with a seed. */
+  readonly random?: (() => number) | undefined;
+}
+
+/**
+ * A case that receives, for {@link select}. In the result, `value` and `ok` are as `receive` would have given them.
+ * @throws TypeError when `channel` isn't a channel of errand; `undefined` is never ready
+ */
+export function receive<T>(channel: ReceiveChannel<T> | undefined): ReceiveCase<T> {
+  if (channel !== undefined && !(channel instanceof Receivable)) {
+    throw new TypeError(`channel must be a channel, got ${String(channel)}`);
+  }
+  return new Receiving(channel);
+}
+
+/**
+ * A case that sends, for {@link select}. The value is there whether it is sent or not: as in Go, it is computed before.
+ * @throws TypeError when `channel` isn't a channel of errand; `undefined` is never ready
+ */
+export function send<T>(channel: SendChannel<T> | undefined, value: T): SendCase<T> {
+  if (channel !== undefined && !(channel instanceof Channel)) {
+    throw new TypeError(`channel must be a channel, got ${String(channel)}`);
+  }
+  return new Sending(channel, value);
+}
+
+/**
+ * Waits until one of the cases can happen, and has exactly that one happen: Go's `select`. Among several that can, one
+ * is picked at random, each with the same chance. The others leave no trace: no value, no timer, no listener.
+ *
+ * ```ts
+ * const r = await select({ message: receive(inbox), sent: send(outbox, 1), tick: after(100), quit: ctx });
+ * if (r.case === 'message' && r.ok) handle(r.value);
+ * ```
+ *
+ * A closed channel is ready to receive from: `ok` is false. Sending to one rejects with ClosedChannelError. A context's
+ * value is its cause, a signal's its reason. Of `default`, the value is what was given there. Without any case it waits
+ * for ever, as Go's does, or until `options.signal`, whose reason it then rejects with. Rejects with a TypeError when a
+ * case is something else.
+ */
+export function select<const Cases extends Checked<Cases>>(
+  cases: Cases,
+  options?: SelectOptions,
+): Promise<Selected<Cases>> {
+  try {
+    return selectAny(cases as SelectCases, options) as Promise<Selected<Cases>>;
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+interface AnyOutcome {
+  readonly case: string;
+  readonly value: unknown;
+  readonly ok?: boolean;
+}
+
+class Receiving<T> implements ReceiveCase<T> {
+  readonly receiveFrom: Receivable<T> | undefined;
+
+  constructor(channel: Receivable<T> | undefined) {
+    this.receiveFrom = channel;
+  }
+}
+
+class Sending<T> implements SendCase<T> {
+  readonly sendTo: Channel<T> | undefined;
+  readonly value: T;
+
+  constructor(channel: Channel<T> | undefined, value: T) {
+    this.sendTo = channel;
+    this.value = value;
+  }
+}
+
+function selectAny(cases: SelectCases, options: SelectOptions | undefined): Promise<AnyOutcome> {
+  if (typeof cases !== 'object' || cases === null) throw new TypeError(`cases must be an object, got ${String(cases)}`);
+  const scope = waitScope(options);
+  const random = options?.random ?? Math.random;
+  let chosen: string | undefined;
+  let readyCount = 0;
+  for (const name in cases) {
+    if (name === 'default' || !isCaseReady(name, cases[name])) continue;
+    // One pass picks among any number of ready cases, each with the same chance: the n-th takes over with 1 / n.
+    if (++readyCount === 1 || random() * readyCount < 1) chosen = name;
+  }
+  if (chosen !== undefined) return told(commit(chosen, cases[chosen]));
+  const { default: value } = cases;
+  if (value !== undefined || 'default' in cases) return told({ case: 'default', value });
+  return new Selection(cases, scope).promise;
+}
+
+function isCaseReady(name: string, entry: unknown): boolean {
+  if (entry instanceof Receiving) return entry.receiveFrom?.[isReady] ?? false;
+  if (entry instanceof Sending) return entry.sendTo?.[isOpenFor] ?? false;
+  if (entry instanceof Receivable) return entry[isReady];
+  if (entry === undefined) return false;
+  if (isContext(entry)) return entry.err !== undefined;
+  if (isSignal(entry)) return entry.aborted;
+  throw new TypeError(`case ${name} must be a receive, a send, a channel, a Context or an AbortSignal`);
+}
+
+/** Has a case happen that is ready. */
+function commit(name: string, entry: unknown): AnyOutcome {
+  if (entry instanceof Sending) {
+    entry.sendTo?.trySend(entry.value);
+    return { case: name, value: undefined };
+  }
+  if (isContext(entry)) return { case: name, value: entry.cause };
+  if (isSignal(entry)) return { case: name, value: entry.reason };
+  const channel = entry instanceof Receiving ? entry.receiveFrom : entry;
+  const received = (channel as Receivable<unknown>).tryReceive();
+  // Ready means that there is something; but a channel's clock may be the user's, and go backwards.
+  if (received === undefined) throw new Error(`case ${name} was ready and then wasn't: does its clock go backwards?`);
+  return { case: name, value: received.value, ok: received.ok };
+}
+
+/** A promise of what had no need to wait. */
+function told(outcome: AnyOutcome): Promise<AnyOutcome> {
+  if (!isTurnOver()) return Promise.resolve(outcome);
+  return new Promise((resolve) => inNextTurn(() => resolve(outcome)));
+}
+
+/** A select that waits: one waiter at each of its channels, and a listener at each of its contexts. */
+class Selection {
+  readonly promise: Promise<AnyOutcome>;
+  readonly #resolve: (outcome: AnyOutcome) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #waiters: (CaseReceiver | CaseSender)[] = [];
+  readonly #unsubscribes: (() => boolean)[] = [];
+
+  constructor(cases: SelectCases, scope: CancelScope | undefined) {
+    this.promise = new Promise(capture);
+    this.#resolve = captured.resolve as (outcome: AnyOutcome) => void;
+    this.#reject = captured.reject;
+    for (const name in cases) this.#register(name, cases[name]);
+    if (scope !== undefined) this.#unsubscribes.push(scope.subscribe((_, cause) => this.fail(cause)));
+  }
+
+  /** This came of it, and nothing else will. */
+  happened(outcome: AnyOutcome): void {
+    this.#leave();
+    if (isTurnOver()) inNextTurn(() => this.#resolve(outcome));
+    else this.#resolve(outcome);
+  }
+
+  fail(error: unknown): void {
+    this.#leave();
+    this.#reject(error);
+  }
+
+  #register(name: string, entry: unknown): void {
+    const channel = entry instanceof Receiving ? entry.receiveFrom : entry;
+    if (channel instanceof Receivable) {
+      const waiter = new CaseReceiver(this, name, channel);
+      this.#waiters.push(waiter);
+      waiter.queue.push(waiter);
+    } else if (entry instanceof Sending && entry.sendTo !== undefined) {
+      const waiter = new CaseSender(this, name, entry.sendTo, entry.value);
+      this.#waiters.push(waiter);
+      waiter.queue.push(waiter);
+    } else if (isContext(entry) || isSignal(entry)) {
+      const scope = isContext(entry) ? scopeFor(entry) : follow(entry);
+      const unsubscribe = scope?.subscribe((_, cause) => this.happened({ case: name, value: cause }));
+      if (unsubscribe !== undefined) this.#unsubscribes.push(unsubscribe);
+    }
+  }
+
+  #leave(): void {
+    for (const waiter of this.#waiters) waiter.leave();
+    for (const unsubscribe of this.#unsubscribes) unsubscribe();
+  }
+}
+
+class CaseReceiver extends Receiver<unknown> {
+  readonly queue: WaitQueue<Receiver<unknown>>;
+  readonly #selection: Selection;
+  readonly #name: string;
+
+  constructor(selection: Selection, name: string, channel: Receivable<unknown>) {
+    super();
+    this.queue = channel[receiversOf];
+    this.#selection = selection;
+    this.#name = name;
+  }
+
+  override accept(value: unknown): void {
+    this.#selection.happened({ case: this.#name, value, ok: true });
+  }
+
+  override end(): void {
+    this.#selection.happened({ case: this.#name, value: undefined, ok: false });
+  }
+
+  override refuse(error: unknown): void {
+    this.#selection.fail(error);
+  }
+
+  leave(): void {
+    this.queue.remove(this);
+  }
+}
+
+class CaseSender extends Sender<unknown> {
+  readonly queue: WaitQueue<Sender<unknown>>;
+  readonly #selection: Selection;
+  readonly #name: string;
+
+  constructor(selection: Selection, name: string, channel: Channel<unknown>, value: unknown) {
+    super(value);
+    this.queue = channel[sendersOf];
+    this.#selection = selection;
+    this.#name = name;
+  }
+
+  override sent(): void {
+    this.#selection.happened({ case: this.#name, value: undefined });
+  }
+
+  override refuse(error: unknown): void {
+    this.#selection.fail(error);
+  }
+
+  leave(): void {
+    this.queue.remove(this);
+  }
+}
