@@ -19,7 +19,8 @@ import {
   take,
 } from './receivable.ts';
 import { Ring } from './ring.ts';
-import { capture, captured, Waiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
+import { inNextTurn, isTurnDue } from './turn.ts';
+import { Waiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
 
 /** The end of a channel that is sent to: Go's `chan<- T`. */
 export interface SendChannel<T> {
@@ -123,7 +124,7 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
 
   send(value: T, options?: WaitOptions): Promise<void> {
     if (options === undefined) {
-      if (this.#offer(value)) return SENT;
+      if (this.#offer(value)) return sent();
       if (this.#closed) return Promise.reject(new ClosedChannelError('send on a closed channel'));
       const sender = new PromiseSender(value);
       this[sendersOf].push(sender);
@@ -131,7 +132,7 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
     }
     try {
       const scope = waitScope(options);
-      if (this.trySend(value)) return SENT;
+      if (this.trySend(value)) return sent();
       const sender = new PromiseSender(value);
       this[sendersOf].push(sender, scope);
       return sender.promise;
@@ -229,6 +230,11 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
   }
 }
 
+/** What a send without a wait gives: the same promise always, unless a turn of the event loop is due. */
+function sent(): Promise<void> {
+  return isTurnDue() ? new Promise(inNextTurn) : SENT;
+}
+
 /** One who waits to send; out of its queue when it is told. */
 export abstract class Sender<T> extends Waiter {
   readonly value: T;
@@ -242,23 +248,23 @@ export abstract class Sender<T> extends Waiter {
   abstract sent(): void;
 }
 
+/** One who waits by a promise; made like a PromiseReceiver. */
 class PromiseSender<T> extends Sender<T> {
   readonly promise: Promise<void>;
-  readonly #resolve: () => void;
-  readonly #reject: (error: unknown) => void;
+  private resolve: ((sent: void | Promise<void>) => void) | undefined = undefined;
 
   constructor(value: T) {
     super(value);
-    this.promise = new Promise(capture);
-    this.#resolve = captured.resolve as () => void;
-    this.#reject = captured.reject;
+    this.promise = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
   }
 
   override sent(): void {
-    this.#resolve();
+    this.resolve!();
   }
 
   override refuse(error: unknown): void {
-    this.#reject(error);
+    this.resolve!(Promise.reject(error));
   }
 }

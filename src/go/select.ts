@@ -9,7 +9,7 @@ import type { Context } from './context.ts';
 import { isReady, Receivable, type ReceiveChannel, type Received, Receiver, receiversOf } from './receivable.ts';
 import { type CancelScope, follow, isContext, isSignal, scopeFor } from './scope.ts';
 import { inNextTurn, isTurnOver } from './turn.ts';
-import { capture, captured, type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
+import { type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
 
 /** A receive as a case of a {@link select}. */
 export interface ReceiveCase<T> {
@@ -179,79 +179,78 @@ function told(outcome: AnyOutcome): Promise<AnyOutcome> {
   return new Promise((resolve) => inNextTurn(() => resolve(outcome)));
 }
 
-/** A select that waits: one waiter at each of its channels, and a listener at each of its contexts. */
+/** A select that waits, made like a PromiseReceiver: one waiter at each of its channels, and a listener at each of its contexts. */
 class Selection {
   readonly promise: Promise<AnyOutcome>;
-  readonly #resolve: (outcome: AnyOutcome) => void;
-  readonly #reject: (error: unknown) => void;
-  readonly #waiters: (CaseReceiver | CaseSender)[] = [];
-  readonly #unsubscribes: (() => boolean)[] = [];
+  private resolve: ((outcome: AnyOutcome | Promise<never>) => void) | undefined = undefined;
+  private readonly waiters: (CaseReceiver | CaseSender)[] = [];
+  private readonly unsubscribes: (() => boolean)[] = [];
 
   constructor(cases: SelectCases, scope: CancelScope | undefined) {
-    this.promise = new Promise(capture);
-    this.#resolve = captured.resolve as (outcome: AnyOutcome) => void;
-    this.#reject = captured.reject;
-    for (const name in cases) this.#register(name, cases[name]);
-    if (scope !== undefined) this.#unsubscribes.push(scope.subscribe((_, cause) => this.fail(cause)));
+    this.promise = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
+    for (const name in cases) this.register(name, cases[name]);
+    if (scope !== undefined) this.unsubscribes.push(scope.subscribe((_, cause) => this.fail(cause)));
   }
 
   /** This came of it, and nothing else will. */
   happened(outcome: AnyOutcome): void {
-    this.#leave();
-    if (isTurnOver()) inNextTurn(() => this.#resolve(outcome));
-    else this.#resolve(outcome);
+    this.leave();
+    if (isTurnOver()) inNextTurn(() => this.resolve!(outcome));
+    else this.resolve!(outcome);
   }
 
   fail(error: unknown): void {
-    this.#leave();
-    this.#reject(error);
+    this.leave();
+    this.resolve!(Promise.reject(error));
   }
 
-  #register(name: string, entry: unknown): void {
+  private register(name: string, entry: unknown): void {
     const channel = entry instanceof Receiving ? entry.receiveFrom : entry;
     if (channel instanceof Receivable) {
       const waiter = new CaseReceiver(this, name, channel);
-      this.#waiters.push(waiter);
+      this.waiters.push(waiter);
       waiter.queue.push(waiter);
     } else if (entry instanceof Sending && entry.sendTo !== undefined) {
       const waiter = new CaseSender(this, name, entry.sendTo, entry.value);
-      this.#waiters.push(waiter);
+      this.waiters.push(waiter);
       waiter.queue.push(waiter);
     } else if (isContext(entry) || isSignal(entry)) {
       const scope = isContext(entry) ? scopeFor(entry) : follow(entry);
       const unsubscribe = scope?.subscribe((_, cause) => this.happened({ case: name, value: cause }));
-      if (unsubscribe !== undefined) this.#unsubscribes.push(unsubscribe);
+      if (unsubscribe !== undefined) this.unsubscribes.push(unsubscribe);
     }
   }
 
-  #leave(): void {
-    for (const waiter of this.#waiters) waiter.leave();
-    for (const unsubscribe of this.#unsubscribes) unsubscribe();
+  private leave(): void {
+    for (const waiter of this.waiters) waiter.leave();
+    for (const unsubscribe of this.unsubscribes) unsubscribe();
   }
 }
 
 class CaseReceiver extends Receiver<unknown> {
   readonly queue: WaitQueue<Receiver<unknown>>;
-  readonly #selection: Selection;
-  readonly #name: string;
+  private readonly selection: Selection;
+  private readonly name: string;
 
   constructor(selection: Selection, name: string, channel: Receivable<unknown>) {
     super();
     this.queue = channel[receiversOf];
-    this.#selection = selection;
-    this.#name = name;
+    this.selection = selection;
+    this.name = name;
   }
 
   override accept(value: unknown): void {
-    this.#selection.happened({ case: this.#name, value, ok: true });
+    this.selection.happened({ case: this.name, value, ok: true });
   }
 
   override end(): void {
-    this.#selection.happened({ case: this.#name, value: undefined, ok: false });
+    this.selection.happened({ case: this.name, value: undefined, ok: false });
   }
 
   override refuse(error: unknown): void {
-    this.#selection.fail(error);
+    this.selection.fail(error);
   }
 
   leave(): void {
@@ -261,22 +260,22 @@ class CaseReceiver extends Receiver<unknown> {
 
 class CaseSender extends Sender<unknown> {
   readonly queue: WaitQueue<Sender<unknown>>;
-  readonly #selection: Selection;
-  readonly #name: string;
+  private readonly selection: Selection;
+  private readonly name: string;
 
   constructor(selection: Selection, name: string, channel: Channel<unknown>, value: unknown) {
     super(value);
     this.queue = channel[sendersOf];
-    this.#selection = selection;
-    this.#name = name;
+    this.selection = selection;
+    this.name = name;
   }
 
   override sent(): void {
-    this.#selection.happened({ case: this.#name, value: undefined });
+    this.selection.happened({ case: this.name, value: undefined });
   }
 
   override refuse(error: unknown): void {
-    this.#selection.fail(error);
+    this.selection.fail(error);
   }
 
   leave(): void {

@@ -12,13 +12,13 @@ const grant: unique symbol = Symbol('grant');
 
 /** What is held of a lock or a semaphore. `using` releases it at the end of the block. */
 export class Permit implements Disposable {
-  #semaphore: Semaphore | undefined;
-  readonly #count: number;
+  private semaphore: Semaphore | undefined;
+  private readonly count: number;
 
   /** @internal */
   constructor(semaphore: Semaphore, count: number) {
-    this.#semaphore = semaphore;
-    this.#count = count;
+    this.semaphore = semaphore;
+    this.count = count;
   }
 
   /**
@@ -26,15 +26,15 @@ export class Permit implements Disposable {
    * @throws NotHeldError the second time
    */
   release(): void {
-    const semaphore = this.#semaphore;
+    const semaphore = this.semaphore;
     if (semaphore === undefined) throw new NotHeldError();
-    this.#semaphore = undefined;
-    semaphore.release(this.#count);
+    this.semaphore = undefined;
+    semaphore.release(this.count);
   }
 
   /** {@link release}, if that hasn't been done: the end of a `using` block throws nothing after an early release. */
   [Symbol.dispose](): void {
-    if (this.#semaphore !== undefined) this.release();
+    if (this.semaphore !== undefined) this.release();
   }
 }
 

@@ -30,6 +30,14 @@ export function isTurnOver(): boolean {
   return counted >= HAND_OVERS || performance.now() - began >= MS;
 }
 
+/**
+ * Whether hand-overs wait for the next turn. Then senders must wait as well: if they went on, they would fill every
+ * buffer meanwhile, and what flowed would have to wait for room at every value from then on.
+ */
+export function isTurnDue(): boolean {
+  return late.length > 0;
+}
+
 /** Calls `tell` in the next turn of the event loop, after those that wait for it already. */
 export function inNextTurn(tell: () => void): void {
   if (late.push(tell) > 1) return;

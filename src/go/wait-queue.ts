@@ -82,29 +82,18 @@ export class WaitQueue<W extends Waiter> {
 /** One who waits by a promise. */
 export class PromiseWaiter<T> extends Waiter {
   readonly promise: Promise<T>;
-  readonly resolve: (value: T) => void;
-  readonly #reject: (error: unknown) => void;
+  resolve!: (value: T | Promise<T>) => void;
 
   constructor() {
     super();
-    this.promise = new Promise(capture);
-    this.resolve = captured.resolve as (value: T) => void;
-    this.#reject = captured.reject;
+    this.promise = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
   }
 
   override refuse(error: unknown): void {
-    this.#reject(error);
+    this.resolve(Promise.reject(error)); // rare: not worth a second function to hold
   }
-}
-
-/** One function for all promises: a closure for each would cost half as much again. */
-export const captured = {
-  resolve: undefined as unknown as (value: unknown) => void,
-  reject: undefined as unknown as (error: unknown) => void,
-};
-export function capture(resolve: (value: never) => void, reject: (error: unknown) => void): void {
-  captured.resolve = resolve as (value: unknown) => void;
-  captured.reject = reject;
 }
 
 /**
