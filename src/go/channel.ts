@@ -8,6 +8,7 @@ import { background } from './context.ts';
 import { ClosedChannelError } from './errors.ts';
 import { type Destination, feed, type PipeOptions, pipe, type Source } from './pipe.ts';
 import {
+  closeWith,
   ENDED,
   type Failure,
   failureOf,
@@ -167,9 +168,14 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
   }
 
   close(error?: unknown): void {
+    this[closeWith](error === undefined ? undefined : { error });
+  }
+
+  /** @internal Where the error is thrown by others, it can be `undefined` too. */
+  [closeWith](failure: Failure | undefined): void {
     if (this.#closed) throw new ClosedChannelError('close of a closed channel');
     this.#closed = true;
-    if (error !== undefined) this.#failure = { error };
+    this.#failure = failure;
     // One error for all: they have ended together, and none of their stacks would tell more.
     let refusal: ClosedChannelError | undefined;
     for (let sender = this[sendersOf].shift(); sender !== undefined; sender = this[sendersOf].shift()) {
@@ -177,8 +183,8 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
       sender.refuse(refusal);
     }
     for (let receiver = this[receiversOf].shift(); receiver !== undefined; receiver = this[receiversOf].shift()) {
-      if (error === undefined) receiver.end();
-      else receiver.refuse(error);
+      if (failure === undefined) receiver.end();
+      else receiver.refuse(failure.error);
     }
   }
 

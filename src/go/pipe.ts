@@ -2,7 +2,7 @@
 import type { Channel, SendChannel } from './channel.ts';
 import { afterFunc, background, type Context, withCancelCause } from './context.ts';
 import { ClosedChannelError } from './errors.ts';
-import { Receivable } from './receivable.ts';
+import { closeWith, type Failure, Receivable } from './receivable.ts';
 import { type WaitOptions, waitScope } from './wait-queue.ts';
 
 /** What values can come from: an array, a generator, a channel, a Node Readable, a web ReadableStream. */
@@ -53,21 +53,24 @@ export interface PipeOptions extends WaitOptions {
  */
 export function feed<T>(channel: Channel<T>, sources: readonly Source<T>[], parent: Context | AbortSignal): void {
   const [ctx, cancel] = withCancelCause(parent);
-  const end = (error?: unknown): void => {
-    if (!channel.closed) channel.close(error);
+  const end = (failure?: Failure): void => {
+    if (!channel.closed) channel[closeWith](failure);
     cancel(); // ends what other sources there are, and lets go of the parent
   };
   if (ctx.err !== undefined) {
-    end(ctx.cause);
+    end({ error: ctx.cause });
     return;
   }
-  afterFunc(ctx, () => end(ctx.cause));
+  afterFunc(ctx, () => end({ error: ctx.cause }));
   let left = sources.length;
   if (left === 0) end();
   for (const source of sources) {
-    pump(source, channel, ctx).then(() => {
-      if (--left === 0) end();
-    }, end);
+    pump(source, channel, ctx).then(
+      () => {
+        if (--left === 0) end();
+      },
+      (error: unknown) => end({ error }),
+    );
   }
 }
 

@@ -46,6 +46,9 @@ export interface Failure {
 export const NOTHING: unique symbol = Symbol('nothing');
 export const ENDED: unique symbol = Symbol('ended');
 
+/** Closes a channel, with an error that can be anything. */
+export const closeWith: unique symbol = Symbol('closeWith');
+
 /** What select needs of a channel. */
 export const receiversOf: unique symbol = Symbol('receivers');
 export const isReady: unique symbol = Symbol('isReady');
@@ -74,7 +77,7 @@ export abstract class Receivable<T> implements ReceiveChannel<T> {
       }
     }
     const value = this[take]();
-    if (value === NOTHING) return queued(this, false, scope);
+    if (value === NOTHING) return queued(this, undefined, scope);
     if (value !== ENDED) return told({ value, ok: true });
     const failure = this[failureOf];
     return failure === undefined ? told({ value: undefined, ok: false }) : Promise.reject(failure.error);
@@ -112,25 +115,32 @@ export abstract class Receiver<T> extends Waiter {
 class PromiseReceiver<T> extends Receiver<T> {
   readonly promise: Promise<unknown>;
   private resolve: ((result: unknown) => void) | undefined = undefined;
-  private readonly iterating: boolean;
+  private readonly iterator: Values<T> | undefined;
 
-  constructor(iterating: boolean) {
+  constructor(iterator: Values<T> | undefined) {
     super();
-    this.iterating = iterating;
+    this.iterator = iterator;
     this.promise = new Promise((resolve) => {
       this.resolve = resolve;
     });
   }
 
   override accept(value: T): void {
-    this.tell(this.iterating ? { value, done: false } : { value, ok: true });
+    this.tell(this.iterator ? { value, done: false } : { value, ok: true });
   }
 
   override end(): void {
-    this.tell(this.iterating ? { value: undefined, done: true } : { value: undefined, ok: false });
+    this.tell(this.iterator ? { value: undefined, done: true } : { value: undefined, ok: false });
   }
 
   override refuse(error: unknown): void {
+    // An iterator throws once; after that, and after a return, it is at its end, for reads that wait as well.
+    const { iterator } = this;
+    if (iterator?.left) {
+      this.end();
+      return;
+    }
+    if (iterator !== undefined) iterator.left = true;
     this.resolve!(Promise.reject(error)); // rare: not worth a second function to hold
   }
 
@@ -144,7 +154,7 @@ class PromiseReceiver<T> extends Receiver<T> {
 class Values<T> implements AsyncIterableIterator<T, undefined> {
   readonly #source: Receivable<T>;
   readonly #options: WaitOptions | undefined;
-  #left = false;
+  left = false;
 
   constructor(source: Receivable<T>, options: WaitOptions | undefined) {
     this.#source = source;
@@ -152,25 +162,27 @@ class Values<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#left) return Promise.resolve({ value: undefined, done: true });
+    if (this.left) return Promise.resolve({ value: undefined, done: true });
     let scope: CancelScope | undefined;
     if (this.#options !== undefined) {
       try {
         scope = waitScope(this.#options);
       } catch (error) {
+        this.left = true;
         return Promise.reject(error);
       }
     }
     const source = this.#source;
     const value = source[take]();
-    if (value === NOTHING) return queued(source, true, scope);
+    if (value === NOTHING) return queued(source, this, scope);
     if (value !== ENDED) return told({ value, done: false });
     const failure = source[failureOf];
+    this.left = true;
     return failure === undefined ? told({ value: undefined, done: true }) : Promise.reject(failure.error);
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
-    this.#left = true;
+    this.left = true;
     return Promise.resolve({ value: undefined, done: true });
   }
 
@@ -179,8 +191,12 @@ class Values<T> implements AsyncIterableIterator<T, undefined> {
   }
 }
 
-function queued<T, Result>(source: Receivable<T>, iterating: boolean, scope: CancelScope | undefined): Promise<Result> {
-  const receiver = new PromiseReceiver<T>(iterating);
+function queued<T, Result>(
+  source: Receivable<T>,
+  iterator: Values<T> | undefined,
+  scope: CancelScope | undefined,
+): Promise<Result> {
+  const receiver = new PromiseReceiver<T>(iterator);
   source[receiversOf].push(receiver, scope);
   return receiver.promise as Promise<Result>;
 }
