@@ -29,7 +29,7 @@ export interface SendCase<T> {
  */
 export type SelectCase =
   | ReceiveCase<unknown>
-  | SendCase<never>
+  | SendCase<unknown>
   | ReceiveChannel<unknown>
   | Context
   | AbortSignal
@@ -45,7 +45,7 @@ type Outcome<Name, Case> = Name extends 'default'
   ? { readonly case: Name; readonly value: Case; readonly ok?: undefined }
   : Case extends ReceiveCase<infer T> | ReceiveChannel<infer T>
     ? { readonly case: Name } & Received<T>
-    : Case extends SendCase<never>
+    : Case extends SendCase<unknown>
       ? { readonly case: Name; readonly value: undefined; readonly ok?: undefined }
       : Case extends Context | AbortSignal
         ? { readonly case: Name; readonly value: unknown; readonly ok?: undefined }
