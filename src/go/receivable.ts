@@ -77,7 +77,11 @@ export abstract class Receivable<T> implements ReceiveChannel<T> {
       }
     }
     const value = this[take]();
-    if (value === NOTHING) return queued(this, undefined, scope);
+    if (value === NOTHING) {
+      const receiver = new PromiseReceiver<T>(undefined);
+      this[receiversOf].push(receiver, scope);
+      return receiver.promise as Promise<Received<T>>;
+    }
     if (value !== ENDED) return told({ value, ok: true });
     const failure = this[failureOf];
     return failure === undefined ? told({ value: undefined, ok: false }) : Promise.reject(failure.error);
@@ -154,6 +158,7 @@ class PromiseReceiver<T> extends Receiver<T> {
 class Values<T> implements AsyncIterableIterator<T, undefined> {
   readonly #source: Receivable<T>;
   readonly #options: WaitOptions | undefined;
+  #waiting: PromiseReceiver<T> | undefined = undefined;
   left = false;
 
   constructor(source: Receivable<T>, options: WaitOptions | undefined) {
@@ -174,7 +179,12 @@ class Values<T> implements AsyncIterableIterator<T, undefined> {
     }
     const source = this.#source;
     const value = source[take]();
-    if (value === NOTHING) return queued(source, this, scope);
+    if (value === NOTHING) {
+      const receiver = new PromiseReceiver<T>(this);
+      this.#waiting = receiver;
+      source[receiversOf].push(receiver, scope);
+      return receiver.promise as Promise<IteratorResult<T, undefined>>;
+    }
     if (value !== ENDED) return told({ value, done: false });
     const failure = source[failureOf];
     this.left = true;
@@ -183,22 +193,15 @@ class Values<T> implements AsyncIterableIterator<T, undefined> {
 
   return(): Promise<IteratorResult<T, undefined>> {
     this.left = true;
+    // A stream that is destroyed while it reads: a value that came now would be lost.
+    const waiting = this.#waiting;
+    if (waiting !== undefined && this.#source[receiversOf].remove(waiting)) waiting.end();
     return Promise.resolve({ value: undefined, done: true });
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
-}
-
-function queued<T, Result>(
-  source: Receivable<T>,
-  iterator: Values<T> | undefined,
-  scope: CancelScope | undefined,
-): Promise<Result> {
-  const receiver = new PromiseReceiver<T>(iterator);
-  source[receiversOf].push(receiver, scope);
-  return receiver.promise as Promise<Result>;
 }
 
 /** A promise of what was there already. */
