@@ -17,6 +17,7 @@ export {
   withTimeout,
   withValue,
 } from './context.ts';
+export { ErrGroup } from './err-group.ts';
 export {
   CanceledError,
   ClosedChannelError,
@@ -27,6 +28,7 @@ export {
 } from './errors.ts';
 export { merge } from './merge.ts';
 export { Mutex } from './mutex.ts';
+export { Once, onceValue } from './once.ts';
 export type { Destination, NodeWritable, PipeOptions, Source, WebReadable, WebWritable } from './pipe.ts';
 export type { ReceiveChannel, Received } from './receivable.ts';
 export { RWMutex } from './rw-mutex.ts';
@@ -41,5 +43,7 @@ export {
   send,
 } from './select.ts';
 export { type Permit, Semaphore } from './semaphore.ts';
+export { type Shared, SingleFlight } from './single-flight.ts';
 export { after, type SleepOptions, sleep, Ticker, type TimeOptions, Timer } from './time.ts';
+export { WaitGroup } from './wait-group.ts';
 export type { WaitOptions } from './wait-queue.ts';

@@ -2,6 +2,10 @@
  * The ways to submit, the same on a TaskManager and, for children, on a task's context. All are one-liners over the
  * two that their owner provides: one that returns a promise, and one that tells a receiver.
  */
+import { background, type Context } from '../go/context.ts';
+import type { ErrGroup } from '../go/err-group.ts';
+import type { TaskContext } from './context.ts';
+import { TaskGroup } from './group.ts';
 import { CallbackReceiver, DetachedReceiver, HandleReceiver, type TaskHandle } from './handle.ts';
 import { mapTasks, type TaskMap } from './map.ts';
 import { checkFunction } from './options.ts';
@@ -189,6 +193,22 @@ export abstract class Submitter<R, O extends TaskOptions = TaskOptions> {
     const receiver = new DetachedReceiver(this[schedulerOf]);
     this[submitTo](receiver, fn, options, QUEUE);
     if (receiver.invalid !== undefined) throw receiver.invalid;
+  }
+
+  /**
+   * A group whose functions run as tasks, under a context of the group that is below `ctx`: Go's errgroup, with workers
+   * for goroutines. Its `go` resolves when the task has begun on a worker, or has failed before it could (refused by a
+   * full queue, canceled), which is an error of the group too. The first error cancels all that is queued or runs.
+   *
+   * As `wait` ends the group's context, what comes after it is refused: make another group. Throws TypeError when `ctx`
+   * is neither a Context nor an AbortSignal.
+   *
+   * @example
+   * await using group = manager.group(ctx);
+   * for (const id of ids) await group.go((ctx, db) => db.refresh(id, { signal: ctx.signal }));
+   */
+  group(ctx: Context | AbortSignal = background()): ErrGroup<[context: TaskContext<R>, resource: R]> {
+    return new TaskGroup<R>(this as unknown as Submitter<R>, ctx);
   }
 
   /**
