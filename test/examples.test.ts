@@ -6,8 +6,15 @@ import { describe, test } from 'node:test';
 import type { ManagerStats } from 'errand';
 import { ROOT, start } from './programs.ts';
 
-/** What each example prints, and its exit code where that isn't 0. */
-const EXAMPLES: Readonly<Record<string, { readonly says: readonly string[]; readonly code?: number }>> = {
+interface Expected {
+  readonly says: readonly string[];
+  /** Its exit code, where that isn't 0. */
+  readonly code?: number;
+  readonly args?: readonly string[];
+}
+
+/** What each example prints. */
+const EXAMPLES: Readonly<Record<string, Expected>> = {
   'back-pressure': {
     says: [
       'reject: 7 served, 13 refused',
@@ -56,6 +63,16 @@ const EXAMPLES: Readonly<Record<string, { readonly says: readonly string[]; read
       '3 canceled',
     ],
   },
+  'fan-in': {
+    says: [
+      'web 1, web 2, web 3',
+      'mail 1, mail 2',
+      '5 lines are enough',
+      'all is well',
+      'failed: the disk is full',
+      'ended: backup, clock, mail, sensor, web',
+    ],
+  },
   map: { says: ['1 4 9 16 25 36 49 64', 'no 3', '0 still busy', 'failed: 1 3', 'sum: 14'] },
   metrics: {
     says: [
@@ -68,6 +85,8 @@ const EXAMPLES: Readonly<Record<string, { readonly says: readonly string[]; read
     ],
   },
   nested: { says: ['5050', 'the child ended, canceled', 'the parent is canceled'] },
+  pipeline: { says: ['20 words', 'no page /pages/missing', '0 still reading'] },
+  'prime-sieve': { says: ['2 3 5 7 11 13 17 19 23 29 31 37 41 43 47'] },
   priorities: {
     says: [
       'a report, a payment, an order, another order, a newsletter',
@@ -86,6 +105,20 @@ const EXAMPLES: Readonly<Record<string, { readonly says: readonly string[]; read
     says: [
       [1, 2, 3, 4, 5, 6, 7, 8].map((id) => `rows of user ${id}`).join(', '),
       'after the stop: 0 completed, 0 failed',
+    ],
+  },
+  quiz: {
+    args: ['4', '56', '12'],
+    says: [
+      '2 + 2 = ?',
+      '4: right',
+      '7 * 8 = ?',
+      '56: right',
+      '100 / 8 = ?',
+      '12: no, 12.5',
+      '3 * 37 = ?',
+      'the time is up',
+      '2 of 4',
     ],
   },
   resources: {
@@ -134,6 +167,13 @@ const EXAMPLES: Readonly<Record<string, { readonly says: readonly string[]; read
       'next; 1 function has been abandoned',
     ],
   },
+  'worker-pool': {
+    says: [
+      'channels: 1 4 9 16 25 36 49 64 81, 3 at a time',
+      'group: 1 4 9 16 25 36 49 64 81, 3 at a time',
+      'manager: 1 4 9 16 25 36 49 64 81, 3 at a time',
+    ],
+  },
 };
 
 /** Those that run until they are told to end have tests of their own. */
@@ -145,9 +185,9 @@ test('every example is tested', () => {
 });
 
 describe('example', { concurrency: 2, timeout: 60_000 }, () => {
-  for (const [name, { says, code = 0 }] of Object.entries(EXAMPLES)) {
+  for (const [name, { says, code = 0, args = [] }] of Object.entries(EXAMPLES)) {
     test(name, async (t) => {
-      const program = start(t, `examples/${name}.ts`);
+      const program = start(t, `examples/${name}.ts`, { args });
       const ended = await program.ended;
       assert.deepEqual(program.stdout.trimEnd().split('\n'), says, program.stderr);
       assert.equal(program.stderr, '');
