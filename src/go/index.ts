@@ -30,7 +30,9 @@ export { merge } from './merge.ts';
 export { Mutex } from './mutex.ts';
 export { Once, onceValue } from './once.ts';
 export type { Destination, NodeWritable, PipeOptions, Source, WebReadable, WebWritable } from './pipe.ts';
+export { RateLimiter, type RateLimiterOptions } from './rate-limiter.ts';
 export type { ReceiveChannel, Received } from './receivable.ts';
+export type { Reservation } from './reservation.ts';
 export { RWMutex } from './rw-mutex.ts';
 export {
   type ReceiveCase,
