@@ -121,6 +121,7 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
       '2 of 4',
     ],
   },
+  'rate-limited-client': { says: ['without a limiter, some were refused', 'with one, 20 of 20 were answered'] },
   resources: {
     says: [
       '2 connections',
