@@ -28,7 +28,7 @@ function selectAny(cases: Record<string, unknown>, options?: SelectOptions) {
   return select(cases as { readonly [name: string]: Context }, options) as Promise<{
     case: string;
     value: unknown;
-    ok?: boolean;
+    ok?: boolean | undefined;
   }>;
 }
 
