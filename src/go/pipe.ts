@@ -1,7 +1,6 @@
 /** Between channels and everything else that gives or takes values one by one: iterables, web streams, Node streams. */
 import type { Channel, SendChannel } from './channel.ts';
 import { afterFunc, background, type Context, withCancelCause } from './context.ts';
-import { ClosedChannelError } from './errors.ts';
 import { closeWith, type Failure, Receivable } from './receivable.ts';
 import { type WaitOptions, waitScope } from './wait-queue.ts';
 
@@ -31,6 +30,8 @@ export interface WebWritable<T> {
 
 /** As much of a Node Writable as is needed: an http response, a file, a socket. */
 export interface NodeWritable {
+  readonly writable?: boolean | undefined;
+  readonly destroyed?: boolean | undefined;
   write(chunk: never): boolean;
   end(): unknown;
   destroy(error?: Error): unknown;
@@ -57,11 +58,8 @@ export function feed<T>(channel: Channel<T>, sources: readonly Source<T>[], pare
     if (!channel.closed) channel[closeWith](failure);
     cancel(); // ends what other sources there are, and lets go of the parent
   };
-  if (ctx.err !== undefined) {
-    end({ error: ctx.cause });
-    return;
-  }
-  afterFunc(ctx, () => end({ error: ctx.cause }));
+  if (ctx.err !== undefined) end({ error: ctx.cause });
+  else afterFunc(ctx, () => end({ error: ctx.cause }));
   let left = sources.length;
   if (left === 0) end();
   for (const source of sources) {
@@ -76,34 +74,61 @@ export function feed<T>(channel: Channel<T>, sources: readonly Source<T>[], pare
 
 async function pump<T>(source: Source<T>, channel: Channel<T>, ctx: Context): Promise<void> {
   const iterator = iterate(source, ctx);
-  const stop = afterFunc(ctx, () => {
-    // Nobody is there to hear how it goes: the channel has been closed with the reason.
-    Promise.resolve(iterator.return?.()).catch(() => {});
-  });
+  if (ctx.err !== undefined) return leave(iterator);
+  const stop = afterFunc(ctx, () => void leave(iterator));
   try {
     for (;;) {
       const { value, done } = await iterator.next();
       if (done) return;
-      await channel.send((await value) as T);
+      try {
+        await channel.send((await value) as T);
+      } catch (error) {
+        if (stop()) void leave(iterator);
+        throw error;
+      }
     }
   } finally {
     stop();
   }
 }
 
+/** Tells a source that no more is wanted. Nobody is there to hear how it takes that: the channel has been closed. */
+async function leave(iterator: Iterator<unknown> | AsyncIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch {}
+}
+
 function iterate<T>(source: Source<T>, ctx: Context): Iterator<T> | AsyncIterator<T> {
   // A receive that waits must not take a value any more when nobody wants it.
   if (source instanceof Receivable) return source.values({ signal: ctx });
-  const from = Object(source) as Partial<Iterable<T> & AsyncIterable<T> & WebReadable<T>>;
-  const iterator = from[Symbol.asyncIterator]?.() ?? from[Symbol.iterator]?.();
-  if (iterator !== undefined) return iterator;
+  const from = Object(source) as Partial<Iterable<T> & AsyncIterable<T> & WebReadable<T> & NodeReadable>;
+  // Streams can be iterated, but then they hear of the end only after the read that waits.
   if (typeof from.getReader === 'function') return read(from.getReader());
-  throw new TypeError(`source must be iterable, or a stream, got ${String(source)}`);
+  const iterator = from[Symbol.asyncIterator]?.() ?? from[Symbol.iterator]?.();
+  if (iterator === undefined) throw new TypeError(`source must be iterable, or a stream, got ${String(source)}`);
+  if (typeof from.destroy !== 'function') return iterator;
+  return {
+    next: async () => iterator.next(),
+    return: async () => {
+      from.destroy?.();
+      return iterator.return?.() as Promise<IteratorResult<T>>;
+    },
+  };
+}
+
+/** What a Node Readable has beyond an iterable. */
+interface NodeReadable {
+  destroy(): unknown;
 }
 
 function read<T>(reader: ReturnType<WebReadable<T>['getReader']>): AsyncIterator<T> {
   return {
-    next: async () => (await reader.read()) as IteratorResult<T>,
+    next: async () => {
+      const result = await reader.read();
+      if (result.done) reader.releaseLock();
+      return result as IteratorResult<T>;
+    },
     return: async () => {
       await reader.cancel();
       reader.releaseLock();
@@ -132,20 +157,21 @@ export async function pipe<T>(
   waitScope(options); // throws if it has been canceled, before anything is touched
   const { signal = background(), preventClose = false } = options;
   const [ctx, cancel] = withCancelCause(signal);
-  const sink = sinkFor(destination, cancel);
+  let sink: Sink<T> | undefined;
   try {
+    sink = sinkFor(destination, cancel);
     for (;;) {
       await sink.ready(ctx);
       const received = await source.receive({ signal: ctx });
       if (!received.ok) break;
       await sink.write(received.value, ctx);
     }
-    if (!preventClose) await sink.end();
+    if (!preventClose) await orCanceled(sink.end(), ctx);
   } catch (error) {
-    if (!preventClose) sink.abort(error);
+    if (!preventClose) sink?.abort(error);
     throw error;
   } finally {
-    sink.release();
+    sink?.release();
     cancel();
   }
 }
@@ -165,7 +191,9 @@ function channelSink<T>(channel: SendChannel<T>): Sink<T> {
     write: (value, ctx) => channel.send(value, { signal: ctx }),
     end: () => void channel.close(),
     abort: (error) => {
-      if (!(error instanceof ClosedChannelError)) channel.close(error);
+      try {
+        channel.close(error);
+      } catch {} // it has been closed before, which may be the very error
     },
     release: () => {},
   };
@@ -205,6 +233,8 @@ function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink
     ['finish', onFinish],
   ] as const;
   for (const [event, listener] of listeners) stream.on(event, listener);
+  // One that has ended or was destroyed tells nobody any more, whatever is written to it.
+  if (stream.writable === false || stream.destroyed) onClose();
   const wait = (): Promise<void> => new Promise((resolve, reject) => (waiting = { resolve, reject }));
   return {
     ready: (ctx) => (hasRoom ? undefined : orCanceled(wait(), ctx)),
@@ -228,7 +258,7 @@ function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink
 }
 
 /** The promise, or the end of the context, whichever comes first. */
-async function orCanceled<T>(promise: Promise<T>, ctx: Context): Promise<T> {
+async function orCanceled<T>(promise: T | Promise<T>, ctx: Context): Promise<T> {
   let stop: (() => boolean) | undefined;
   try {
     return await Promise.race([
