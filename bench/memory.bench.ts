@@ -7,7 +7,7 @@ import { noop, type Submit } from './lib/batch.ts';
 import { CONCURRENCY, createManager, type Manager } from './lib/errand.ts';
 import { settle } from './lib/measure.ts';
 import { withAsync, withFastq, withPLimit, withPQueue } from './lib/peers.ts';
-import { type Case, type Figure, MODES, type Mode, type Suite } from './lib/suite.ts';
+import { type Budget, type Case, type Figure, MODES, type Mode, type Suite } from './lib/suite.ts';
 
 const TASKS = 200_000;
 
@@ -21,11 +21,11 @@ export const suite: Suite = {
   rounds: 3,
   warmup: 1,
   figures: [
-    bytes('a plain queued task, its promise included', 'errand', { budget: [400, 280] }),
+    bytes('a plain queued task, its promise included', 'errand', [400, 280]),
     bytes('the same with timeoutMs', 'timeoutMs'),
     bytes('a handle, nobody awaits it', 'handle'),
     bytes('go', 'go'),
-    ...['p-limit', 'fastq', 'async', 'p-queue'].map((name) => bytes(name, name, { peersOnly: true })),
+    ...['p-limit', 'fastq', 'async', 'p-queue'].map((name) => bytes(name, name)),
   ],
   async setUp({ size }) {
     const tasks = size(TASKS);
@@ -46,8 +46,8 @@ export const suite: Suite = {
   },
 };
 
-function bytes(question: string, name: string, rest: Partial<Figure> = {}): Figure {
-  return { question, value: (cost) => cost(name), ...rest };
+function bytes(question: string, name: string, budget?: Budget): Figure {
+  return { question, value: (cost) => cost(name), ...(budget && { budget }) };
 }
 
 async function inManager(mode: Mode, submit: (manager: Manager) => Keep, tasks: number): Promise<number> {

@@ -11,7 +11,7 @@ import { between, markdown, table } from './lib/report.ts';
 import { combine, type Measured, type Results, readResults, type SuiteResult, writeResults } from './lib/results.ts';
 import type { Suite } from './lib/suite.ts';
 
-/** The order in which they are run and shown: those with budgets first. */
+/** The order in which they are run and shown: those of the manager, with budgets first; then the ground floor. */
 const SUITES = [
   'throughput',
   'deep-queue',
@@ -25,6 +25,13 @@ const SUITES = [
   'submitting',
   'options',
   'functions',
+  'ping-pong',
+  'rendezvous',
+  'buffered',
+  'select',
+  'semaphore',
+  'mutex',
+  'group',
 ];
 
 const RESULTS = new URL('./results/', import.meta.url);

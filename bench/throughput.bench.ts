@@ -5,7 +5,7 @@
 import { batch } from './lib/batch.ts';
 import { createManagers } from './lib/errand.ts';
 import { floor, withAsync, withFastq, withPLimit, withPQueue } from './lib/peers.ts';
-import { type Figure, ratio, type Suite } from './lib/suite.ts';
+import { ratio, type Suite } from './lib/suite.ts';
 
 const TASKS = 200_000;
 
@@ -23,9 +23,7 @@ export const suite: Suite = {
     ratio('a task / the floor', 'errand', 'floor', [1.7, 1.45]),
     // What promise 9 costs: on Node 24, V8 takes the turns of the event loop for a full collection in mid-drain.
     ratio('never yielding / the floor', 'errand, never yielding', 'floor'),
-    ...['p-limit', 'fastq', 'async', 'p-queue'].map(
-      (name): Figure => ({ ...ratio(`${name} / the floor`, name, 'floor'), peersOnly: true }),
-    ),
+    ...['p-limit', 'fastq', 'async', 'p-queue'].map((name) => ratio(`${name} / the floor`, name, 'floor')),
   ],
   async setUp({ size }) {
     const tasks = size(TASKS);

@@ -11,7 +11,7 @@ export type Message =
   | { readonly type: 'done'; readonly measured: Measured };
 
 const [name, smoke] = process.argv.slice(2);
-const { suite } = (await import(new URL(`../${name}.bench.ts`, import.meta.url).href)) as { suite: Suite };
+const { suite } = (await import(new URL(`../${name}.bench.js`, import.meta.url).href)) as { suite: Suite };
 const { cases, tearDown } = await suite.setUp(scaleOf(smoke === 'smoke'));
 const measure = suite.unit === 'bytes' ? measureBytes : measureTime;
 const medians = await measure(cases, {

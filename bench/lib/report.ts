@@ -1,19 +1,42 @@
 /** The results as a table: for a terminal, or in Markdown for the docs. */
-import { type FigureResult, meets, type Results, type Spread, type SuiteResult } from './results.ts';
-import type { Mode } from './suite.ts';
+import { budgetOf, type FigureResult, meets, type Results, type Spread, type SuiteResult } from './results.ts';
+import { MODES, type Mode } from './suite.ts';
 
-const HEAD = ['question', 'context kept', 'at most', '', 'asyncContext: false', 'at most', ''];
+/** Suites that share their columns: of managers, with a column for each mode; of the rest, with a single one. */
+interface Part {
+  readonly modes: readonly Mode[];
+  readonly columns: readonly string[];
+  readonly suites: readonly SuiteResult[];
+}
 
-/** Every figure with its budget, then what a task cost in each case. */
+function partsOf({ suites }: Results): Part[] {
+  const hasModes = (suite: SuiteResult): boolean => suite.figures.some((figure) => figure.off !== undefined);
+  const parts: Part[] = [
+    { modes: MODES, columns: ['context kept', 'asyncContext: false'], suites: suites.filter(hasModes) },
+    { modes: ['kept'], columns: ['figure'], suites: suites.filter((suite) => !hasModes(suite)) },
+  ];
+  return parts.filter((part) => part.suites.length > 0);
+}
+
+/** Every figure with its budget, then what a task or a hand-over cost in each case. */
 export function table(results: Results): string {
   const lines = [`Node ${results.node}, ${results.processes} process${results.processes === 1 ? '' : 'es'} a suite`];
-  const rows = results.suites.map((suite) => suite.figures.map((figure) => row(figure, 'MISSED')));
-  const widths = HEAD.map((head, i) => Math.max(head.length, ...rows.flat().map((cells) => cells[i]!.length)));
-  lines.push('', pad(HEAD, widths));
-  for (const [i, suite] of results.suites.entries()) {
-    lines.push('', `${suite.name}: ${suite.question}`, ...rows[i]!.map((cells) => pad(cells, widths)), costsOf(suite));
+  let missed = 0;
+  for (const { modes, columns, suites } of partsOf(results)) {
+    const head = ['question', ...columns.flatMap((column) => [column, 'at most', ''])];
+    const rows = suites.map((suite) => suite.figures.map((figure) => row(figure, modes, 'MISSED')));
+    const widths = head.map((cell, i) => Math.max(cell.length, ...rows.flat().map((cells) => cells[i]!.length)));
+    lines.push('', pad(head, widths));
+    for (const [i, suite] of suites.entries()) {
+      lines.push(
+        '',
+        `${suite.name}: ${suite.question}`,
+        ...rows[i]!.map((cells) => pad(cells, widths)),
+        costsOf(suite),
+      );
+    }
+    missed += rows.flat(2).filter((cell) => cell === 'MISSED').length;
   }
-  const missed = rows.flat().reduce((sum, cells) => sum + cells.filter((cell) => cell === 'MISSED').length, 0);
   lines.push('', missed === 0 ? 'All budgets met.' : `${missed} budget${missed === 1 ? '' : 's'} MISSED.`);
   return lines.join('\n');
 }
@@ -24,19 +47,18 @@ function pad(cells: readonly string[], widths: readonly number[]): string {
 
 function costsOf(suite: SuiteResult): string {
   const costs = Object.entries(suite.costs).map(([name, cost]) => `${name} ${cost}`);
-  return `  ${suite.unit} a task: ${costs.join('; ')}`;
+  return `  ${suite.unit} each: ${costs.join('; ')}`;
 }
 
-function row(figure: FigureResult, missed: string): string[] {
-  return [figure.question, ...column(figure, 'kept', missed), ...column(figure, 'off', missed)];
+function row(figure: FigureResult, modes: readonly Mode[], missed: string): string[] {
+  return [figure.question, ...modes.flatMap((mode) => column(figure, mode, missed))];
 }
 
 function column(figure: FigureResult, mode: Mode, missed: string): string[] {
   const met = meets(figure, mode);
-  const budget = figure.budget?.[mode === 'kept' ? 0 : 1];
   return [
     withSpread(figure[mode]),
-    budget === undefined ? '' : String(budget),
+    String(budgetOf(figure, mode) ?? ''),
     met === undefined ? '' : met ? 'met' : missed,
   ];
 }
@@ -54,26 +76,40 @@ export function short(value: number): string {
 
 /** The figures alone, without what they cost in ns on one machine. */
 export function markdown(results: Results): string {
-  const lines = [
-    `### Node ${results.node}`,
-    '',
-    '| | context kept | at most | `asyncContext: false` | at most |',
-    '|---|---|---|---|---|',
-  ];
-  for (const suite of results.suites) {
-    lines.push(`| **${suite.name}** | | | | |`);
-    for (const figure of suite.figures) {
-      const [question, kept, keptBudget, keptMet, off, offBudget, offMet] = row(figure, 'missed');
+  const lines = [`### Node ${results.node}`];
+  for (const { modes, columns, suites } of partsOf(results)) {
+    const line = (first: string, rest: readonly string[]): string => `| ${[first, ...rest].join(' | ')} |`;
+    const names = columns.map((column) => (column.includes(':') ? `\`${column}\`` : column));
+    lines.push(
+      '',
+      line(
+        '',
+        names.flatMap((name) => [name, 'at most']),
+      ),
+      `|${'---|'.repeat(1 + 2 * modes.length)}`,
+    );
+    for (const suite of suites) {
       lines.push(
-        `| ${question} | ${kept} | ${budgetCell(keptBudget, keptMet)} | ${off} | ${budgetCell(offBudget, offMet)} |`,
+        line(
+          `**${suite.name}**`,
+          modes.flatMap(() => ['', '']),
+        ),
       );
+      for (const figure of suite.figures)
+        lines.push(
+          line(
+            figure.question,
+            modes.flatMap((mode) => cells(figure, mode)),
+          ),
+        );
     }
   }
   return lines.join('\n');
 }
 
-function budgetCell(budget: string | undefined, met: string | undefined): string {
-  return met === 'missed' ? `${budget}, **missed**` : (budget ?? '');
+function cells(figure: FigureResult, mode: Mode): string[] {
+  const [found = '', budget = '', met] = column(figure, mode, 'missed');
+  return [found, met === 'missed' ? `${budget}, **missed**` : budget];
 }
 
 /** Puts text between the markers of a document. */

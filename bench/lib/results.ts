@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median } from './measure.ts';
-import { type Costs, label, MODES, type Mode, type Suite, type Unit } from './suite.ts';
+import { type Budget, type Costs, type Figure, label, MODES, type Mode, type Suite, type Unit } from './suite.ts';
 
 /** The median of the processes' figures, and the least and the greatest of them. */
 export interface Spread {
@@ -14,10 +14,10 @@ export interface Spread {
 
 export interface FigureResult {
   readonly question: string;
-  /** Where it says nothing of errand, only `kept` is there. */
+  /** Where it is there once, this is it. */
   readonly kept?: Spread;
   readonly off?: Spread;
-  readonly budget?: readonly [kept: number, off: number];
+  readonly budget?: Budget;
 }
 
 export interface SuiteResult {
@@ -44,10 +44,20 @@ export interface Measured {
 /** Makes the suite's figures from the costs of its cases, keyed by {@link label}. */
 export function evaluate(suite: Suite, costs: Readonly<Record<string, number>>): Measured {
   const figures = suite.figures.map((figure) => {
-    if (figure.peersOnly) return { kept: figure.value(costsIn(costs, 'kept')) };
-    return { kept: figure.value(costsIn(costs, 'kept')), off: figure.value(costsIn(costs, 'off')) };
+    const kept = figure.value(costsIn(costs, 'kept'));
+    return hasModes(figure, costs) ? { kept, off: figure.value(costsIn(costs, 'off')) } : { kept };
   });
   return { figures, costs };
+}
+
+/** Whether a figure speaks of a case that is there with the async context and without. */
+function hasModes(figure: Figure, costs: Readonly<Record<string, number>>): boolean {
+  let found = false;
+  figure.value((name) => {
+    found ||= label({ name, mode: 'off' }) in costs;
+    return Number.NaN;
+  });
+  return found;
 }
 
 function costsIn(costs: Readonly<Record<string, number>>, mode: Mode): Costs {
@@ -87,8 +97,13 @@ function rounded(value: number): number {
 /** Whether a figure keeps its budget; undefined where it has none. */
 export function meets(figure: FigureResult, mode: Mode): boolean | undefined {
   const found = figure[mode];
-  if (figure.budget === undefined || found === undefined) return undefined;
-  return found.median <= figure.budget[mode === 'kept' ? 0 : 1];
+  const budget = budgetOf(figure, mode);
+  if (budget === undefined || found === undefined) return undefined;
+  return found.median <= budget;
+}
+
+export function budgetOf({ budget }: FigureResult, mode: Mode): number | undefined {
+  return budget?.[mode === 'kept' ? 0 : 1];
 }
 
 export function readResults(file: string | URL): Results {

@@ -1,6 +1,6 @@
 /**
  * What a suite is: cases that are measured side by side in one process, and figures made from their costs. A case of
- * errand is there twice, once with the async context of each submission kept and once without, and so is its figure.
+ * a manager is there twice, once with the async context of each submission kept and once without, and so is its figure.
  */
 
 export type Unit = 'ns' | 'bytes';
@@ -15,7 +15,7 @@ export interface Case {
   readonly name: string;
   /** The mode of the manager that is measured; a case without one (a peer, the floor) stands in both columns. */
   readonly mode?: Mode;
-  /** How many tasks one run has; costs are per task. */
+  /** How many tasks one run has, or hand-overs, or whatever the suite counts: costs are per one of them. */
   readonly tasks: number;
   /** One whole batch, from the first submission to the last end. A suite in bytes says how many the batch took. */
   run(): Promise<number | void>;
@@ -24,15 +24,15 @@ export interface Case {
 /** What a case costs, by name: that of the mode the figure is made for if there is one, else that of neither. */
 export type Costs = (name: string) => number;
 
-/** One row of the table. */
+/** One row of the table. Where none of its cases has a mode, it is there once. */
 export interface Figure {
   readonly question: string;
   value(cost: Costs): number;
-  /** What it must not exceed, [async context kept, `asyncContext: false`]. Without: for information. */
-  readonly budget?: readonly [kept: number, off: number];
-  /** It says nothing of errand, so it is there once. */
-  readonly peersOnly?: boolean;
+  /** What it must not exceed, [async context kept, `asyncContext: false`], or once. Without: for information. */
+  readonly budget?: Budget;
 }
+
+export type Budget = readonly [kept: number, off?: number];
 
 /** The sizes of this run: as asked for, or tiny when all it has to show is that the suites run. */
 export interface Scale {
@@ -61,12 +61,12 @@ export interface Suite {
 }
 
 /** A figure of the commonest kind: what one case costs, divided by what another does. */
-export function ratio(question: string, name: string, by: string, budget?: readonly [number, number]): Figure {
+export function ratio(question: string, name: string, by: string, budget?: Budget): Figure {
   return { question, value: (cost) => cost(name) / cost(by), ...(budget && { budget }) };
 }
 
 /** What something adds to a plain task, in floors: the cost of one promise for each task. */
-export function added(question: string, name: string, to: string, budget?: readonly [number, number]): Figure {
+export function added(question: string, name: string, to: string, budget?: Budget): Figure {
   return { question, value: (cost) => (cost(name) - cost(to)) / cost('floor'), ...(budget && { budget }) };
 }
 
