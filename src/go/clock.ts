@@ -37,3 +37,17 @@ export const realClock: Clock = {
     clearTimeout(timer as Parameters<typeof clearTimeout>[0]);
   },
 };
+
+let holds = 0;
+let holding: unknown;
+
+/** Keeps the process up until the function it returns is called. */
+export function holdProcess(): () => void {
+  if (holds++ === 0) holding = setInterval(() => {}, MAX_DELAY_MS);
+  let held = true;
+  return () => {
+    if (!held) return;
+    held = false;
+    if (--holds === 0) clearInterval(holding as Parameters<typeof clearInterval>[0]);
+  };
+}

@@ -4,7 +4,7 @@
  * Invariant: a context that is canceled stays so, with the first error and cause it was given, and so is, from that
  * very call on, everything derived from it. Nothing ever travels up. What has ended holds no timer and no listener.
  */
-import type { ClockTimer } from './clock.ts';
+import type { Clock, ClockTimer } from './clock.ts';
 import { CanceledError, DeadlineExceededError } from './errors.ts';
 import { CancelScope, follow, isContext, isSignal, scopeFor, scopeOf } from './scope.ts';
 
@@ -73,7 +73,8 @@ export function withCancelCause(parent: Context | AbortSignal): [ctx: Context, c
  * A child of `parent` that ends with a {@link DeadlineExceededError} `ms` from now, unless canceled before. 0 or less
  * ends it at once, `Infinity` sets no limit. `cause`, if given, is its cause then (not when `cancel` ends it).
  *
- * The timer doesn't hold the process. Call `cancel` when the work is over, or the timer lives on for its full time.
+ * The timer doesn't hold the process, unless something of errand waits under the context. Call `cancel` when the work is
+ * over, or the timer lives on for its full time.
  * @throws TypeError or RangeError when `ms` isn't a number.
  */
 export function withTimeout(parent: Context | AbortSignal, ms: number, cause?: unknown): [Context, CancelFunc] {
@@ -108,6 +109,20 @@ export function withValue(parent: Context | AbortSignal, key: unknown, value: un
   if (key === undefined || key === null) throw new TypeError(`key must be defined, got ${key}`);
   const above = contextOf(parent);
   return new Derived(above, above, above.deadline, key, value);
+}
+
+/**
+ * A child of `parent` below which all time is that of `clock`: deadlines, and waits such as `sleep`. For tests with the
+ * virtual clock of `errand/testing`.
+ *
+ * ```ts
+ * const [ctx] = withTimeout(withClock(background(), clock), 60_000);
+ * await clock.advance(60_000);
+ * ```
+ */
+export function withClock(parent: Context | AbortSignal, clock: Clock): Context {
+  const above = contextOf(parent);
+  return new Derived(above, new CancelScope(above, clock), above.deadline);
 }
 
 /** A child of `parent` with its values alone: for work that must outlive it, such as a rollback or a log line. */
@@ -218,7 +233,10 @@ function withLimit(parent: Context, scope: CancelScope, at: number, cause: unkno
   const check = () => {
     const leftMs = at - clock.timeOrigin - clock.now();
     if (leftMs <= 0) scope.cancel(new DeadlineExceededError(undefined, optionsFor(cause)), cause);
-    else if (nearer) timer = clock.setTimeout(check, leftMs);
+    else if (nearer) {
+      scope.timed = true;
+      timer = clock.setTimeout(check, leftMs);
+    }
   };
   if (scope.err === undefined) check();
   if (timer !== undefined) scope.subscribe(() => clock.clearTimeout(timer));

@@ -12,6 +12,7 @@ export {
   isContext,
   withCancel,
   withCancelCause,
+  withClock,
   withDeadline,
   withoutCancel,
   withTimeout,

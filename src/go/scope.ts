@@ -4,7 +4,7 @@
  *
  * Invariant: a scope hangs on its parent until it is canceled or released, and is canceled once.
  */
-import { type Clock, realClock } from './clock.ts';
+import { type Clock, holdProcess, realClock } from './clock.ts';
 import type { Context } from './context.ts';
 import { CanceledError, DeadlineExceededError, isA } from './errors.ts';
 
@@ -24,6 +24,8 @@ export type CancelListener = (err: Error, cause: unknown) => void;
 export class CancelScope {
   /** The clock for timers of everything below: as given, else the parent's, else the real one. */
   readonly clock: Clock;
+  /** Whether time ends it, here or above: then there is a timer, which doesn't hold the process by itself. */
+  timed = false;
   #err: Error | undefined = undefined;
   #cause: unknown = undefined;
   #signal: AbortSignal | undefined = undefined;
@@ -37,6 +39,7 @@ export class CancelScope {
     const above = parent && scopeFor(parent);
     this.clock = clock ?? above?.clock ?? realClock;
     if (above === undefined) return;
+    this.timed = above.timed;
     this.#err = above.err;
     if (this.#err === undefined) this.#place = above.#link(this);
     else this.#cause = above.cause;
@@ -105,6 +108,23 @@ export class CancelScope {
     }
     const link = this.#link(listener);
     return () => this.#unlink(link);
+  }
+
+  /**
+   * {@link subscribe} for one who waits, and whom nothing else may wake: if time will, the process must live until then.
+   * Otherwise it would end in the middle of a wait that has a limit.
+   */
+  subscribeWaiter(listener: CancelListener): () => boolean {
+    if (!this.timed || this.clock !== realClock) return this.subscribe(listener);
+    const letGo = holdProcess();
+    const unsubscribe = this.subscribe((err, cause) => {
+      letGo();
+      listener(err, cause);
+    });
+    return () => {
+      letGo();
+      return unsubscribe();
+    };
   }
 
   /** Leaves the parent without being canceled: from here on only its own `cancel` can. */

@@ -191,7 +191,7 @@ class Selection {
       this.resolve = resolve;
     });
     for (const name in cases) this.register(name, cases[name]);
-    if (scope !== undefined) this.unsubscribes.push(scope.subscribe((_, cause) => this.fail(cause)));
+    if (scope !== undefined) this.unsubscribes.push(scope.subscribeWaiter((_, cause) => this.fail(cause)));
   }
 
   /** This came of it, and nothing else will. */
@@ -218,7 +218,7 @@ class Selection {
       waiter.queue.push(waiter);
     } else if (isContext(entry) || isSignal(entry)) {
       const scope = isContext(entry) ? scopeFor(entry) : follow(entry);
-      const unsubscribe = scope?.subscribe((_, cause) => this.happened({ case: name, value: cause }));
+      const unsubscribe = scope?.subscribeWaiter((_, cause) => this.happened({ case: name, value: cause }));
       if (unsubscribe !== undefined) this.unsubscribes.push(unsubscribe);
     }
   }

@@ -66,7 +66,7 @@ export class WaitQueue<W extends Waiter> {
   }
 
   #leaveOn(scope: CancelScope, waiter: W): void {
-    waiter.unsubscribe = scope.subscribe((_, cause) => {
+    waiter.unsubscribe = scope.subscribeWaiter((_, cause) => {
       if (!this.remove(waiter)) return;
       waiter.refuse(cause);
       this.left();

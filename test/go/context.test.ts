@@ -16,12 +16,14 @@ import {
   isContext,
   withCancel,
   withCancelCause,
+  withClock,
   withDeadline,
   withoutCancel,
   withTimeout,
   withValue,
 } from '../../src/go/index.ts';
 import { CancelScope, scopeOf } from '../../src/go/scope.ts';
+import { VirtualClock } from '../../src/testing/index.ts';
 
 const HOUR = 3_600_000;
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
@@ -433,6 +435,56 @@ describe('withTimeout and withDeadline', () => {
     const args = ['--import', 'tsx', '--input-type=module', '-e', code];
     const { status, stderr } = spawnSync(process.execPath, args, { timeout: 120_000, encoding: 'utf8' });
     assert.equal(status, 0, stderr);
+  });
+
+  test('let no process end while something of errand waits under them', () => {
+    const url = new URL('../../src/go/index.ts', import.meta.url).href;
+    const code = `
+      const { background, Channel, receive, select, Semaphore, withCancel, withTimeout } = await import(${JSON.stringify(url)});
+      const limited = () => withCancel(withTimeout(background(), 20)[0])[0];
+      const channel = new Channel();
+      await channel.receive({ signal: limited() }).catch((error) => console.log(error.name));
+      console.log((await select({ value: receive(channel), quit: limited() })).case);
+      const semaphore = new Semaphore(1);
+      await semaphore.acquire();
+      await semaphore.acquire(1, { signal: limited() }).catch((error) => console.log(error.name));
+      // And a wait that has ended holds it no longer.
+      const wait = channel.receive({ signal: withTimeout(background(), ${HOUR})[0] });
+      channel.trySend(1);
+      console.log((await wait).value);
+    `;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 50_000, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout, 'TimeoutError\nquit\nTimeoutError\n1\n');
+  });
+});
+
+describe('withClock', () => {
+  test('has all below run by that clock', async () => {
+    const clock = new VirtualClock();
+    const parent = withValue(background(), 'user', 'ada');
+    const timed = withClock(parent, clock);
+    const [ctx] = withTimeout(timed, HOUR);
+    const [child] = withDeadline(ctx, 30_000);
+    assert.equal(timed.value('user'), 'ada');
+    assert.equal(ctx.deadline, HOUR);
+    await clock.advance(29_999);
+    live(child);
+    await clock.advance(1);
+    assert.equal(child.err?.name, 'TimeoutError');
+    live(ctx);
+    await clock.advance(HOUR);
+    assert.equal((ctx as Context).err?.name, 'TimeoutError');
+    live(timed);
+    assert.equal(clock.timerCount, 0);
+  });
+
+  test('is canceled with its parent', () => {
+    const [parent, cancel] = withCancel(background());
+    const ctx = withClock(parent, new VirtualClock());
+    cancel();
+    assert.ok(ctx.err instanceof CanceledError);
   });
 });
 
