@@ -61,14 +61,17 @@ export class NotHeldError extends ErrandError {
  * errand's own: capturing one costs ten times the rest of a cancel.
  */
 export function withoutStack<E extends Error>(make: () => E): E {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
+  const { stackTraceLimit } = limited;
+  limited.stackTraceLimit = 0;
   try {
     return make();
   } finally {
-    Error.stackTraceLimit = stackTraceLimit;
+    limited.stackTraceLimit = stackTraceLimit;
   }
 }
+
+/** V8 and JavaScriptCore heed the limit; elsewhere it is of no effect. */
+const limited = Error as { stackTraceLimit?: number | undefined };
 
 /** Internal: `instanceof` for what users hand in as a reason, which can be anything: that of a proxy may throw. */
 export function isA<E>(value: unknown, kind: abstract new (...args: never[]) => E): value is E {

@@ -59,7 +59,7 @@ function begin(): void {
 /** Browsers have no setImmediate, and their timers wait 4 ms; a message comes at once. */
 function post(): void {
   const { port1, port2 } = new MessageChannel();
-  const receiver = port1 as { onmessage?: () => void; close(): void };
+  const receiver = port1 as unknown as { onmessage: () => void; close(): void };
   receiver.onmessage = () => {
     receiver.close();
     begin();
