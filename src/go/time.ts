@@ -205,7 +205,7 @@ class TimeChannel extends Receivable<number> {
     const alarm = this[receiversOf];
     const wasStarted = alarm.dueAt !== Number.POSITIVE_INFINITY;
     this.#intervalMs = intervalMs;
-    alarm.dueAt = alarm.clock.now() + ms;
+    alarm.dueAt = alarm.clock.now() + Math.max(0, ms); // nothing is due before it was asked for
     return wasStarted;
   }
 
