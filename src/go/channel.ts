@@ -176,15 +176,16 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
     if (this.#closed) throw new ClosedChannelError('close of a closed channel');
     this.#closed = true;
     this.#failure = failure;
+    // As in Go, a select that waits for both hears as a receiver.
+    for (let receiver = this[receiversOf].shift(); receiver !== undefined; receiver = this[receiversOf].shift()) {
+      if (failure === undefined) receiver.end();
+      else receiver.refuse(failure.error);
+    }
     // One error for all: they have ended together, and none of their stacks would tell more.
     let refusal: ClosedChannelError | undefined;
     for (let sender = this[sendersOf].shift(); sender !== undefined; sender = this[sendersOf].shift()) {
       refusal ??= new ClosedChannelError('the channel was closed while the send waited');
       sender.refuse(refusal);
-    }
-    for (let receiver = this[receiversOf].shift(); receiver !== undefined; receiver = this[receiversOf].shift()) {
-      if (failure === undefined) receiver.end();
-      else receiver.refuse(failure.error);
     }
   }
 

@@ -6,7 +6,22 @@
  */
 import { Channel, isOpenFor, type SendChannel, Sender, sendersOf } from './channel.ts';
 import type { Context } from './context.ts';
-import { isReady, Receivable, type ReceiveChannel, type Received, Receiver, receiversOf } from './receivable.ts';
+import {
+  CHANNEL,
+  ENDED,
+  failureOf,
+  isReady,
+  kindOf,
+  NOTHING,
+  RECEIVE,
+  Receivable,
+  type ReceiveChannel,
+  type Received,
+  Receiver,
+  receiversOf,
+  SEND,
+  take,
+} from './receivable.ts';
 import { type CancelScope, follow, isContext, isSignal, scopeFor } from './scope.ts';
 import { inNextTurn, isTurnOver } from './turn.ts';
 import { type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
@@ -114,6 +129,11 @@ interface AnyOutcome {
 }
 
 class Receiving<T> implements ReceiveCase<T> {
+  declare readonly [kindOf]: typeof RECEIVE;
+  static {
+    Object.defineProperty(Receiving.prototype, kindOf, { value: RECEIVE });
+  }
+
   readonly receiveFrom: Receivable<T> | undefined;
 
   constructor(channel: Receivable<T> | undefined) {
@@ -122,6 +142,11 @@ class Receiving<T> implements ReceiveCase<T> {
 }
 
 class Sending<T> implements SendCase<T> {
+  declare readonly [kindOf]: typeof SEND;
+  static {
+    Object.defineProperty(Sending.prototype, kindOf, { value: SEND });
+  }
+
   readonly sendTo: Channel<T> | undefined;
   readonly value: T;
 
@@ -148,11 +173,20 @@ function selectAny(cases: SelectCases, options: SelectOptions | undefined): Prom
   return new Selection(cases, scope).promise;
 }
 
+/** One of our own cases; anything else that is one has no kind. */
+type Known = Receivable<unknown> | Receiving<unknown> | Sending<unknown> | { readonly [kindOf]?: undefined };
+
 function isCaseReady(name: string, entry: unknown): boolean {
-  if (entry instanceof Receiving) return entry.receiveFrom?.[isReady] ?? false;
-  if (entry instanceof Sending) return entry.sendTo?.[isOpenFor] ?? false;
-  if (entry instanceof Receivable) return entry[isReady];
   if (entry === undefined) return false;
+  const known = entry as Known;
+  switch (known?.[kindOf]) {
+    case CHANNEL:
+      return known[isReady];
+    case RECEIVE:
+      return known.receiveFrom !== undefined && known.receiveFrom[isReady];
+    case SEND:
+      return known.sendTo !== undefined && known.sendTo[isOpenFor];
+  }
   if (isContext(entry)) return entry.err !== undefined;
   if (isSignal(entry)) return entry.aborted;
   throw new TypeError(`case ${name} must be a receive, a send, a channel, a Context or an AbortSignal`);
@@ -160,17 +194,29 @@ function isCaseReady(name: string, entry: unknown): boolean {
 
 /** Has a case happen that is ready. */
 function commit(name: string, entry: unknown): AnyOutcome {
-  if (entry instanceof Sending) {
-    entry.sendTo?.trySend(entry.value);
-    return { case: name, value: undefined };
+  const known = entry as Known;
+  switch (known[kindOf]) {
+    case CHANNEL:
+      return received(name, known);
+    case RECEIVE:
+      return received(name, known.receiveFrom!);
+    case SEND:
+      known.sendTo!.trySend(known.value);
+      return { case: name, value: undefined };
   }
-  if (isContext(entry)) return { case: name, value: entry.cause };
-  if (isSignal(entry)) return { case: name, value: entry.reason };
-  const channel = entry instanceof Receiving ? entry.receiveFrom : entry;
-  const received = (channel as Receivable<unknown>).tryReceive();
+  return { case: name, value: isContext(entry) ? entry.cause : (entry as AbortSignal).reason };
+}
+
+function received(name: string, channel: Receivable<unknown>): AnyOutcome {
+  const value = channel[take]();
+  if (value === ENDED) {
+    const failure = channel[failureOf];
+    if (failure !== undefined) throw failure.error;
+    return { case: name, value: undefined, ok: false };
+  }
   // Ready means that there is something; but a channel's clock may be the user's, and go backwards.
-  if (received === undefined) throw new Error(`case ${name} was ready and then wasn't: does its clock go backwards?`);
-  return { case: name, value: received.value, ok: received.ok };
+  if (value === NOTHING) throw new Error(`case ${name} was ready and then wasn't: does its clock go backwards?`);
+  return { case: name, value, ok: true };
 }
 
 /** A promise of what had no need to wait. */
@@ -207,20 +253,27 @@ class Selection {
   }
 
   private register(name: string, entry: unknown): void {
-    const channel = entry instanceof Receiving ? entry.receiveFrom : entry;
-    if (channel instanceof Receivable) {
-      const waiter = new CaseReceiver(this, name, channel);
-      this.waiters.push(waiter);
-      waiter.queue.push(waiter);
-    } else if (entry instanceof Sending && entry.sendTo !== undefined) {
-      const waiter = new CaseSender(this, name, entry.sendTo, entry.value);
-      this.waiters.push(waiter);
-      waiter.queue.push(waiter);
-    } else if (isContext(entry) || isSignal(entry)) {
-      const scope = isContext(entry) ? scopeFor(entry) : follow(entry);
-      const unsubscribe = scope?.subscribeWaiter((_, cause) => this.happened({ case: name, value: cause }));
-      if (unsubscribe !== undefined) this.unsubscribes.push(unsubscribe);
+    if (entry === undefined) return;
+    const known = entry as Known;
+    switch (known[kindOf]) {
+      case CHANNEL:
+        this.enlist(new CaseReceiver(this, name, known));
+        return;
+      case RECEIVE:
+        if (known.receiveFrom !== undefined) this.enlist(new CaseReceiver(this, name, known.receiveFrom));
+        return;
+      case SEND:
+        if (known.sendTo !== undefined) this.enlist(new CaseSender(this, name, known.sendTo, known.value));
+        return;
     }
+    const scope = isContext(entry) ? scopeFor(entry) : follow(entry as AbortSignal);
+    const unsubscribe = scope?.subscribeWaiter((_, cause) => this.happened({ case: name, value: cause }));
+    if (unsubscribe !== undefined) this.unsubscribes.push(unsubscribe);
+  }
+
+  private enlist(waiter: CaseReceiver | CaseSender): void {
+    this.waiters.push(waiter);
+    waiter.enter();
   }
 
   private leave(): void {
@@ -253,6 +306,10 @@ class CaseReceiver extends Receiver<unknown> {
     this.selection.fail(error);
   }
 
+  enter(): void {
+    this.queue.push(this);
+  }
+
   leave(): void {
     this.queue.remove(this);
   }
@@ -276,6 +333,10 @@ class CaseSender extends Sender<unknown> {
 
   override refuse(error: unknown): void {
     this.selection.fail(error);
+  }
+
+  enter(): void {
+    this.queue.push(this);
   }
 
   leave(): void {
