@@ -28,6 +28,11 @@ export function property<T>(
 ): void {
   const numRuns = Math.max(1, Math.round(usualRuns * Number(ERRAND_RUNS ?? 1)));
   test(name, { timeout: numRuns * 10_000 }, () =>
-    fc.assert(fc.asyncProperty(arbitrary, withLeakCheck(holds)), { seed, numRuns, ...path }),
+    fc.assert(fc.asyncProperty(arbitrary, withLeakCheck(holds)), {
+      seed,
+      numRuns,
+      includeErrorInReport: true,
+      ...path,
+    }),
   );
 }
