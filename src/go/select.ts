@@ -183,9 +183,9 @@ function isCaseReady(name: string, entry: unknown): boolean {
     case CHANNEL:
       return known[isReady];
     case RECEIVE:
-      return known.receiveFrom !== undefined && known.receiveFrom[isReady];
+      return known.receiveFrom?.[isReady] ?? false;
     case SEND:
-      return known.sendTo !== undefined && known.sendTo[isOpenFor];
+      return known.sendTo?.[isOpenFor] ?? false;
   }
   if (isContext(entry)) return entry.err !== undefined;
   if (isSignal(entry)) return entry.aborted;
