@@ -6,16 +6,10 @@
  */
 import { checkFunction } from './checks.ts';
 import { background, type CancelCauseFunc, type Context, withCancelCause } from './context.ts';
+import { type Outcome, Part, Together } from './outcome.ts';
 import type { Failure } from './receivable.ts';
 import type { CancelScope } from './scope.ts';
 import { PromiseWaiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
-
-/** Who hears of a function: how it ended, once, and then, at once or later, that it runs no more. */
-export interface Outcome {
-  completed(value: unknown): void;
-  failed(error: unknown): void;
-  returned(): void;
-}
 
 /** How a group runs its functions. */
 export const run: unique symbol = Symbol('run');
@@ -45,14 +39,14 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   #active = 0;
   /** Of the active, those that have waited and are let in: they begin in a microtask, in their callers' contexts. */
   #entering = 0;
-  readonly #waiting = new WaitQueue<PromiseWaiter<void>>();
+  readonly #waiting = new WaitQueue<Entrant<Args>>();
   readonly #joining = new WaitQueue<PromiseWaiter<void>>();
   #failure: Failure | undefined = undefined;
   /** Somebody has been given the failure. */
   #told = false;
   /** One for all whose values nobody wants. */
   readonly #outcome: Outcome = {
-    completed: () => {},
+    completed() {},
     failed: (error) => this.#fail(error),
     returned: () => this.#leave(),
   };
@@ -119,32 +113,13 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   ): Promise<{ -readonly [I in keyof F]: Awaited<ReturnType<F[I]>> }> {
     if (!Array.isArray(fns)) throw new TypeError(`fns must be an array of functions, got ${String(fns)}`);
     for (const [index, fn] of fns.entries()) checkFunction(`fns[${index}]`, fn);
-    const values: unknown[] = new Array(fns.length);
-    let failure: Failure | undefined;
-    let left = fns.length;
-    const all = new PromiseWaiter<void>();
-    if (left === 0) all.resolve();
-    for (const [index, fn] of fns.entries()) {
-      void this.#submit(fn, {
-        completed(value) {
-          values[index] = value;
-        },
-        failed: (error) => {
-          failure ??= { error };
-          this.#fail(error);
-        },
-        returned: () => {
-          if (--left === 0) all.resolve();
-          this.#leave();
-        },
-      });
-    }
-    await all.promise;
-    if (failure !== undefined) {
-      if (failure.error === this.#failure?.error) this.#told = true;
-      throw failure.error;
-    }
-    return values as never;
+    const together = new Together(fns.length);
+    for (const [index, fn] of fns.entries()) void this.#submit(fn, new Part(together, index, this.#outcome));
+    await together.returned;
+    const { failure, values } = together;
+    if (failure === undefined) return values as never;
+    if (failure.error === this.#failure?.error) this.#told = true;
+    throw failure.error;
   }
 
   /**
@@ -210,37 +185,37 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   }
 
   #submit(fn: (...args: Args) => unknown, outcome: Outcome, scope?: CancelScope): Promise<void> {
-    if (!this.#hasRoom) return this.#submitLater(fn, outcome, scope);
-    this.#active++;
-    return this[run](fn, outcome, scope) ?? STARTED;
+    if (this.#hasRoom) {
+      this.#active++;
+      return this[run](fn, outcome, scope) ?? STARTED;
+    }
+    const entrant = new Entrant(fn, outcome, scope);
+    this.#waiting.push(entrant, scope);
+    this.#letIn();
+    // What reacts to a promise runs in the async context in which that is said: here, the caller's.
+    return entrant.promise.then(this.#enter, this.#giveUp);
   }
 
-  /** An async function, as what follows an await is in the async context of the caller. */
-  async #submitLater(fn: (...args: Args) => unknown, outcome: Outcome, scope?: CancelScope): Promise<void> {
-    const waiter = new PromiseWaiter<void>();
-    this.#waiting.push(waiter, scope);
-    this.#letIn();
-    try {
-      await waiter.promise;
-    } catch (reason) {
-      this.#rest();
-      throw reason;
-    }
+  /** Begins what has been let in. One function for all that wait, as is the next. */
+  readonly #enter = ({ fn, outcome, scope }: Entrant<Args>): Promise<void> | undefined => {
     this.#entering--;
-    if (scope?.err !== undefined) {
-      this.#leave();
-      throw scope.cause;
-    }
-    await this[run](fn, outcome, scope);
-  }
+    if (scope?.err === undefined) return this[run](fn, outcome, scope);
+    this.#leave();
+    throw scope.cause;
+  };
+
+  readonly #giveUp = (reason: unknown): never => {
+    this.#rest();
+    throw reason;
+  };
 
   #letIn(): void {
     while (this.#active < this.#limit) {
-      const waiter = this.#waiting.shift();
-      if (waiter === undefined) return;
+      const entrant = this.#waiting.shift();
+      if (entrant === undefined) return;
       this.#active++;
       this.#entering++;
-      waiter.resolve();
+      entrant.resolve(entrant);
     }
   }
 
@@ -277,5 +252,19 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
     if (this.#failure === undefined) return;
     this.#told = true;
     throw this.#failure.error;
+  }
+}
+
+/** A function that waits for the limit; its promise gives itself. */
+class Entrant<Args extends unknown[]> extends PromiseWaiter<Entrant<Args>> {
+  readonly fn: (...args: Args) => unknown;
+  readonly outcome: Outcome;
+  readonly scope: CancelScope | undefined;
+
+  constructor(fn: (...args: Args) => unknown, outcome: Outcome, scope: CancelScope | undefined) {
+    super();
+    this.fn = fn;
+    this.outcome = outcome;
+    this.scope = scope;
   }
 }

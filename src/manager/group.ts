@@ -1,8 +1,8 @@
 /** `manager.group()`: an ErrGroup whose functions run as tasks. */
 import { type Context, contextOf, withCancelCause } from '../go/context.ts';
-import { ErrGroup, type Outcome, run } from '../go/err-group.ts';
+import { ErrGroup, run } from '../go/err-group.ts';
+import type { Outcome } from '../go/outcome.ts';
 import type { CancelScope } from '../go/scope.ts';
-import { PromiseWaiter } from '../go/wait-queue.ts';
 import type { TaskContext } from './context.ts';
 import type { Scheduler } from './scheduler.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';
@@ -35,60 +35,60 @@ export class TaskGroup<R> extends ErrGroup<[context: TaskContext<R>, resource: R
       return fn(context, resource);
     };
     submitter[submitTo](member, task, this.#options, MEMBER);
-    return member.begun(scope);
+    return member.hasBegun ? undefined : member.willBegin(scope);
   }
 }
 
-/** A function of a group, as a task. */
+/** A function of a group, as a task. No private fields, as there is one a task. */
 class Member extends Receiver {
-  readonly #scheduler: Scheduler;
-  readonly #outcome: Outcome;
-  #task: Task | undefined = undefined;
-  #hasBegun = false;
-  #waiter: PromiseWaiter<void> | undefined = undefined;
-  /** Taken back by the caller's signal before it began. */
-  #takenBack = false;
+  hasBegun = false;
+  private readonly scheduler: Scheduler;
+  private readonly outcome: Outcome;
+  private task: Task | undefined = undefined;
+  private tell: ((value?: Promise<never>) => void) | undefined = undefined;
+  private unsubscribe: (() => boolean) | undefined = undefined;
+  /** By the caller's signal, before it began. */
+  private isTakenBack = false;
 
   constructor(scheduler: Scheduler, outcome: Outcome) {
     super();
-    this.#scheduler = scheduler;
-    this.#outcome = outcome;
+    this.scheduler = scheduler;
+    this.outcome = outcome;
   }
 
   override attach(task: Task): void {
-    this.#task = task;
+    this.task = task;
   }
 
-  /** A promise if it hasn't: then the scope can take it back. */
-  begun(scope: CancelScope | undefined): Promise<void> | undefined {
-    if (this.#hasBegun) return undefined;
-    const waiter = new PromiseWaiter<void>();
-    this.#waiter = waiter;
-    waiter.unsubscribe = scope?.subscribe((_, cause) => {
-      this.#takenBack = true;
-      waiter.refuse(cause);
-      this.#scheduler.settlement.cancelFor(this.#task!, cause);
+  /** Resolves when it has begun, until when the scope can take it back. */
+  willBegin(scope: CancelScope | undefined): Promise<void> {
+    const promise = new Promise<void>((resolve) => {
+      this.tell = resolve;
     });
-    return waiter.promise;
+    this.unsubscribe = scope?.subscribe((_, cause) => {
+      this.isTakenBack = true;
+      this.tell!(Promise.reject(cause));
+      this.scheduler.settlement.cancelFor(this.task!, cause);
+    });
+    return promise;
   }
 
-  /** It runs, or never will. */
+  /** It runs, again it may be, or never will. */
   begin(): void {
-    if (this.#hasBegun) return; // it has failed, and runs again
-    this.#hasBegun = true;
-    this.#waiter?.unsubscribe?.();
-    this.#waiter?.resolve();
+    this.hasBegun = true;
+    this.unsubscribe?.();
+    this.tell?.();
   }
 
   settle(task: Task, state: State, value: unknown): void {
     this.begin();
-    if (state === COMPLETED) this.#outcome.completed(value);
-    else if (!this.#takenBack) this.#outcome.failed(value);
+    if (state === COMPLETED) this.outcome.completed(value);
+    else if (!this.isTakenBack) this.outcome.failed(value);
     // A task ended from outside leaves a living function.
-    if (task.home === undefined) this.#outcome.returned();
+    if (task.home === undefined) this.outcome.returned();
   }
 
   override returned(): void {
-    this.#outcome.returned();
+    this.outcome.returned();
   }
 }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   background,
   CanceledError,
@@ -13,7 +12,6 @@ import {
 } from '../../src/go/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { Deferred, rejectionOf, stateOf, turn } from '../manager/support.ts';
-import { property } from '../properties/support/check.ts';
 
 const never = () => assert.fail('it must not run');
 
@@ -800,97 +798,4 @@ test(
     assert.equal(await sums(-1), 2470);
     await assert.rejects(sums(7), { message: 'cannot read 7' });
   }),
-);
-
-// ---- properties ---------------------------------------------------------------------------------------------------------
-
-interface Plan {
-  readonly turns: number;
-  readonly fails: boolean;
-  readonly how: 'go' | 'tryGo' | 'goAll';
-  readonly pause: boolean;
-  /** The turn in which its signal fires, if it has one. */
-  readonly leavesAt: number | undefined;
-}
-
-const plans: fc.Arbitrary<Plan[]> = fc.array(
-  fc.record({
-    turns: fc.nat(4),
-    fails: fc.boolean(),
-    how: fc.constantFrom('go', 'go', 'tryGo', 'goAll'),
-    pause: fc.boolean(),
-    leavesAt: fc.option(fc.nat(6), { nil: undefined }),
-  }),
-  { maxLength: 30 },
-);
-
-property(
-  'whatever is begun, no more than the limit run at once, all run in their order, and the first error is told',
-  200,
-  fc.record({ limit: fc.integer({ min: 1, max: 4 }), plans }),
-  async ({ limit, plans }) => {
-    const [group, ctx] = ErrGroup.withContext(background());
-    group.setLimit(limit);
-    const started: number[] = [];
-    const wanted: number[] = [];
-    const refused = new Set<number>();
-    const goes: Promise<unknown>[] = [];
-    let alive = 0;
-    let first: string | undefined;
-    for (const [index, plan] of plans.entries()) {
-      const run = async (): Promise<number> => {
-        started.push(index);
-        assert.ok(++alive <= limit, `${alive} alive`);
-        for (let i = 0; i < plan.turns; i++) await (i % 2 === 0 ? undefined : turn());
-        alive--;
-        if (plan.fails) {
-          first ??= `error ${index}`;
-          throw `error ${index}`;
-        }
-        return index;
-      };
-      wanted.push(index);
-      if (plan.how === 'tryGo') {
-        if (group.tryGo(run)) assert.equal(started.at(-1), index);
-        else refused.add(index);
-      } else if (plan.how === 'goAll') {
-        goes.push(
-          group.goAll([run]).then(
-            ([value]) => assert.equal(value, index),
-            () => assert.ok(plan.fails),
-          ),
-        );
-      } else if (plan.leavesAt === undefined) goes.push(group.go(run));
-      else {
-        const controller = new AbortController();
-        const { leavesAt } = plan;
-        void (async () => {
-          for (let i = 0; i < leavesAt; i++) await (i % 3 === 2 ? turn() : undefined);
-          const ran = started.includes(index);
-          controller.abort('left');
-          await turn();
-          assert.equal(started.includes(index), ran, 'none begins after its signal has fired');
-        })();
-        goes.push(
-          group.go(run, { signal: controller.signal }).catch((reason) => {
-            assert.equal(reason, 'left');
-            refused.add(index);
-          }),
-        );
-      }
-      if (plan.pause) await turn();
-    }
-    const [outcome] = await Promise.allSettled([group.wait()]);
-    await Promise.all(goes);
-    assert.equal(alive, 0);
-    assert.deepEqual(
-      started,
-      wanted.filter((index) => !refused.has(index)),
-    );
-    assert.deepEqual(
-      outcome,
-      first === undefined ? { status: 'fulfilled', value: undefined } : { status: 'rejected', reason: first },
-    );
-    assert.equal(ctx.cause, first ?? ctx.err);
-  },
 );
