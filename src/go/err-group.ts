@@ -39,7 +39,7 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   #active = 0;
   /** Of the active, those that have waited and are let in: they begin in a microtask, in their callers' contexts. */
   #entering = 0;
-  readonly #waiting = new WaitQueue<Entrant<Args>>();
+  readonly #waiting = new WaitQueue<Entrant>();
   readonly #joining = new WaitQueue<PromiseWaiter<void>>();
   #failure: Failure | undefined = undefined;
   /** Somebody has been given the failure. */
@@ -197,9 +197,9 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   }
 
   /** Begins what has been let in. One function for all that wait, as is the next. */
-  readonly #enter = ({ fn, outcome, scope }: Entrant<Args>): Promise<void> | undefined => {
+  readonly #enter = ({ fn, outcome, scope }: Entrant): Promise<void> | undefined => {
     this.#entering--;
-    if (scope?.err === undefined) return this[run](fn, outcome, scope);
+    if (scope?.err === undefined) return this[run](fn as (...args: Args) => unknown, outcome, scope);
     this.#leave();
     throw scope.cause;
   };
@@ -255,13 +255,16 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   }
 }
 
-/** A function that waits for the limit; its promise gives itself. */
-class Entrant<Args extends unknown[]> extends PromiseWaiter<Entrant<Args>> {
-  readonly fn: (...args: Args) => unknown;
+/**
+ * A function that waits for the limit; its promise gives itself. It doesn't say what the function is given: a group
+ * whose type says so in a field is no subtype of any other, and so are the contexts of tasks, which make groups.
+ */
+class Entrant extends PromiseWaiter<Entrant> {
+  readonly fn: (...args: never[]) => unknown;
   readonly outcome: Outcome;
   readonly scope: CancelScope | undefined;
 
-  constructor(fn: (...args: Args) => unknown, outcome: Outcome, scope: CancelScope | undefined) {
+  constructor(fn: (...args: never[]) => unknown, outcome: Outcome, scope: CancelScope | undefined) {
     super();
     this.fn = fn;
     this.outcome = outcome;

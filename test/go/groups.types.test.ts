@@ -87,6 +87,15 @@ export async function use(parent: Source, signal: AbortSignal, functions: (() =>
   return undefined as unknown as Checks;
 }
 
+/** Who takes any group, or the context of any task, takes those of a manager with a resource, too. */
+export async function lend(tasks: ErrGroup<[context: TaskContext<Db>, resource: Db]>, ctx: TaskContext<Db>) {
+  const fill = (group: ErrGroup) => group.go((given) => given.done());
+  const attemptOf = (task: TaskContext) => task.attempt;
+  await fill(new ErrGroup());
+  await fill(tasks);
+  return attemptOf(ctx);
+}
+
 /** Compiled, never called. */
 export async function misuse(group: ErrGroup, waits: WaitGroup, flights: SingleFlight) {
   // @ts-expect-error A group runs functions, not promises.
