@@ -17,8 +17,8 @@ export interface RateLimiterOptions {
   /** The interval of the limit, in ms. Default 1,000. */
   readonly intervalMs?: number | undefined;
   /**
-   * How many events at once after a quiet time, a whole number from 0. Default: the limit rounded down, at least 1,
-   * whatever the limit is by then. Not with `strict`.
+   * How many events at once after a quiet time, a whole number from 0. Default: the limit rounded down, at least 1; it
+   * then goes with the limit when that is set. Not with `strict`.
    */
   readonly burst?: number | undefined;
   /** Never more than the limit in any window of `intervalMs`. Default false. */

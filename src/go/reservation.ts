@@ -31,8 +31,8 @@ export class Reservation {
   }
 
   /**
-   * Gives back what was taken. When its time has passed, that is nothing, as one may have acted; nor is it anything
-   * the second time.
+   * Gives back what was taken, less what was promised to others after it, who keep their times. Nothing when its own
+   * time has passed, as one may have acted; and nothing the second time.
    */
   cancel(): void {
     const giveBack = this.#giveBack;

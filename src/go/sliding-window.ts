@@ -63,7 +63,7 @@ export class SlidingWindow {
 
   /** Takes out `n` events that were added at `at`, a time not past. */
   remove(n: number, at: number): void {
-    this.#times.splice(this.#times.lastIndexOf(at) + 1 - n, n);
+    this.#times.splice(this.#times.indexOf(at), n);
   }
 
   #forget(now: number): void {
