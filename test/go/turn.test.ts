@@ -59,6 +59,14 @@ const loops: Record<string, Loop> = {
     do await channel.receive();
     while (goesOn());
   },
+  'send to a channel that others empty at once': async (goesOn) => {
+    const channel = new Channel<number>(1);
+    const { signal } = new AbortController();
+    for (let i = 0; goesOn(); i++) {
+      await channel.send(i, i % 2 === 0 ? undefined : { signal });
+      await channel.receive();
+    }
+  },
   'select of a receive': async (goesOn) => {
     const channel = full();
     do channel.trySend((await select({ value: receive(channel) })).value!);
@@ -231,6 +239,23 @@ describe('the end of a turn', () => {
       await turn();
       assert.deepEqual(told, range(0, 100));
       assert.equal(isTurnOver(), false);
+    }),
+  );
+
+  test(
+    'makes senders wait as well, whose values are there',
+    withLeakCheck(async () => {
+      await fresh();
+      const channel = new Channel<number>(5);
+      const told: string[] = [];
+      inNextTurn(() => told.push('a receiver'));
+      const sent = [channel.send(1), channel.send(2, { signal: new AbortController().signal })];
+      for (const promise of sent) void promise.then(() => told.push('a sender'));
+      assert.equal(channel.length, 2);
+      for (const _ of range(0, 10)) await Promise.resolve();
+      assert.deepEqual(told, []);
+      await turn();
+      assert.deepEqual(told, ['a receiver', 'a sender', 'a sender']);
     }),
   );
 
