@@ -350,6 +350,16 @@ describe('exactly one case happens', () => {
   );
 
   test(
+    'a close ends a select that sends and receives there by its receive',
+    withLeakCheck(async () => {
+      const channel = new Channel<number>();
+      const selected = select({ out: send(channel, 1), in: receive(channel) });
+      channel.close();
+      assert.deepEqual(await selected, { case: 'in', value: undefined, ok: false });
+    }),
+  );
+
+  test(
     'a send and a receive on one channel don’t meet within one select, but with others',
     withLeakCheck(async () => {
       const channel = new Channel<number>();
