@@ -69,7 +69,8 @@ class EarlyClock implements Clock {
 
 /** How a program of these lines ends, run by Node. */
 async function run(lines: string): Promise<{ code: number | null; output: string }> {
-  const program = `import { after, Channel, Mutex, receive, select, sleep, Ticker, Timer } from './src/go/index.ts';\n${lines}`;
+  const names = 'after, background, Channel, Mutex, receive, select, sleep, Ticker, Timer, withTimeout';
+  const program = `import { ${names} } from './src/go/index.ts';\n${lines}`;
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -681,9 +682,12 @@ describe('the process', () => {
         await after(20).receive(), console.log('after');
         await ticker.channel.receive(), await ticker.channel.receive(), console.log('ticked');
         console.log((await select({ never: receive(new Channel()), late: after(20) })).case);
+        const limited = withTimeout(background(), 20)[0];
+        await new Channel().receive({ signal: limited }).catch((error) => console.log(error.name));
+        const later = withTimeout(background(), 1e9)[0];
         new Ticker(10), new Timer(1e9), after(1e9);
       `);
-      assert.deepEqual([code, output.split('\n')], [0, ['slept', 'after', 'ticked', 'late']]);
+      assert.deepEqual([code, output.split('\n')], [0, ['slept', 'after', 'ticked', 'late', 'TimeoutError']]);
     }),
   );
 
