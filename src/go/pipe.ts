@@ -214,18 +214,15 @@ function webSink<T>(writer: ReturnType<WebWritable<T>['getWriter']>, fail: (erro
 }
 
 function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink<T> {
-  let waiting: { resolve(): void; reject(error: unknown): void } | undefined;
+  let goOn: (() => void) | undefined;
   let hasRoom = true;
   const onDrain = (): void => {
     hasRoom = true;
-    waiting?.resolve();
+    goOn?.();
   };
-  const onError = (error?: Error): void => {
-    fail(error);
-    waiting?.reject(error);
-  };
-  const onClose = (): void => onError(new Error('the destination was closed before the end'));
-  const onFinish = (): void => waiting?.resolve();
+  const onError = (error?: Error): void => fail(error);
+  const onClose = (): void => fail(new Error('the destination was closed before the end'));
+  const onFinish = (): void => goOn?.();
   const listeners = [
     ['drain', onDrain],
     ['error', onError],
@@ -235,7 +232,7 @@ function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink
   for (const [event, listener] of listeners) stream.on(event, listener);
   // One that has ended or was destroyed tells nobody any more, whatever is written to it.
   if (stream.writable === false || stream.destroyed) onClose();
-  const wait = (): Promise<void> => new Promise((resolve, reject) => (waiting = { resolve, reject }));
+  const wait = (): Promise<void> => new Promise((resolve) => (goOn = resolve));
   return {
     ready: (ctx) => (hasRoom ? undefined : orCanceled(wait(), ctx)),
     write: (value) => {

@@ -217,7 +217,7 @@ describe('Channel.from', () => {
   );
 
   /** Sources that wait for ever after 1, each with what says that it has been told of the end. */
-  const waiting: Record<string, () => { source: Source<number>; hasEnded(): boolean }> = {
+  const waiting: Record<string, () => { source: Source<number>; hasEnded(): boolean; wasRead?(): boolean }> = {
     'a generator': () => {
       let ended = false;
       const source = (function* () {
@@ -252,11 +252,11 @@ describe('Channel.from', () => {
           },
         }),
       };
-      return { source, hasEnded: () => ended };
+      return { source, hasEnded: () => ended, wasRead: () => left < 1 };
     },
     'a channel that waits': () => {
       const source = filled([1]);
-      return { source, hasEnded: () => waitingAt(source).receivers === 0 };
+      return { source, hasEnded: () => waitingAt(source).receivers === 0, wasRead: () => source.length < 1 };
     },
     'a Node Readable that waits': () => {
       const source = new Readable({ objectMode: true, read() {} });
@@ -296,17 +296,30 @@ describe('Channel.from', () => {
     test(
       `${name} is ended, and never read, when the signal has fired before`,
       withLeakCheck(async () => {
-        const { source, hasEnded } = make();
+        const { source, hasEnded, wasRead } = make();
         const channel = Channel.from(source, { signal: AbortSignal.abort(why) });
         assert.equal(channel.closed, true, 'at once');
         await rejectsWith(channel.receive(), why);
         await settle();
         if (name.endsWith('generator')) return; // one that was never begun has nothing to end
         assert.ok(hasEnded());
-        if (source instanceof Channel) assert.equal(source.length, 1);
+        assert.notEqual(wasRead?.(), true);
       }),
     );
   }
+
+  test(
+    'a source that has ended by itself, or failed, isn’t told to',
+    withLeakCheck(async () => {
+      for (const end of [async () => ({ value: undefined, done: true }) as const, () => Promise.reject(why)]) {
+        const channel = Channel.from({
+          [Symbol.asyncIterator]: () => ({ next: end, return: () => assert.fail() }),
+        });
+        await channel.toArray().catch((error) => assert.equal(error, why));
+        await settle();
+      }
+    }),
+  );
 
   for (const name of ['a generator', 'an async generator']) {
     test(
