@@ -8,6 +8,7 @@ import { NotHeldError } from './errors.ts';
 import type { CancelScope } from './scope.ts';
 import { PromiseWaiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
 
+const giveBack: unique symbol = Symbol('giveBack');
 const grant: unique symbol = Symbol('grant');
 
 /** What is held of a lock or a semaphore. `using` releases it at the end of the block. */
@@ -29,7 +30,7 @@ export class Permit implements Disposable {
     const semaphore = this.semaphore;
     if (semaphore === undefined) throw new NotHeldError();
     this.semaphore = undefined;
-    semaphore.release(this.count);
+    semaphore[giveBack](this.count);
   }
 
   /** {@link release}, if that hasn't been done: the end of a `using` block throws nothing after an early release. */
@@ -77,10 +78,10 @@ export class Semaphore {
     try {
       checkCount('count', count);
       if (count > this.size) throw new RangeError(`count must be at most the size, ${this.size}, got ${count}`);
-      const scope = waitScope(options);
+      const scope = options === undefined ? undefined : waitScope(options);
       const permit = this.#take(count);
       if (permit !== undefined) return Promise.resolve(permit);
-      const waiter = new Acquire(count, new Permit(this, count));
+      const waiter = new Acquire(count);
       this.#waiting.push(waiter, scope);
       return scope === undefined ? waiter.promise : kept(waiter.promise, scope);
     } catch (error) {
@@ -104,10 +105,15 @@ export class Semaphore {
    */
   release(count = 1): void {
     checkCount('count', count);
+    this[giveBack](count);
+  }
+
+  /** @internal */
+  [giveBack](count: number): void {
     const held = this.size - this.#available;
     if (count > held) throw new NotHeldError(`released ${count} of ${held} held: a semaphore gets back what it gave`);
     this.#available += count;
-    this[grant]();
+    if (this.#waiting.first !== undefined) this[grant]();
   }
 
   #take(count: number): Permit | undefined {
@@ -121,7 +127,7 @@ export class Semaphore {
     for (let { first } = this.#waiting; first !== undefined && first.count <= this.#available; ) {
       this.#waiting.remove(first);
       this.#available -= first.count;
-      first.resolve(first.permit);
+      first.resolve(new Permit(this, first.count));
       ({ first } = this.#waiting);
     }
   }
@@ -129,12 +135,10 @@ export class Semaphore {
 
 class Acquire extends PromiseWaiter<Permit> {
   readonly count: number;
-  readonly permit: Permit;
 
-  constructor(count: number, permit: Permit) {
+  constructor(count: number) {
     super();
     this.count = count;
-    this.permit = permit;
   }
 }
 
