@@ -1,6 +1,7 @@
 /** Go's `sync.Once`, `sync.OnceValue` and `sync.OnceFunc`: what is done the first time only. */
 import { checkFunction } from './checks.ts';
 import type { Failure } from './receivable.ts';
+import { PromiseWaiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
 
 /**
  * Runs one function, once: Go's `sync.Once`. For a value, or an error, that all are to get, see {@link onceValue}.
@@ -10,7 +11,8 @@ import type { Failure } from './receivable.ts';
  * ```
  */
 export class Once {
-  #ended: Promise<void> | undefined;
+  readonly #waiting = new WaitQueue<PromiseWaiter<void>>();
+  #begun = false;
   #done = false;
 
   /** Whether the function has run, and returned or failed. */
@@ -23,21 +25,32 @@ export class Once {
    * has ended, well or not; as in Go, a failure is no reason to run again. So a function that awaits a `do` of its own
    * Once waits for itself, for ever.
    *
-   * Rejects with a TypeError when `fn` isn't a function.
+   * Rejects with a TypeError when `fn` isn't a function. When `options.signal` fires first, it rejects with its reason:
+   * that ends the wait of this caller, not the function.
    */
-  async do(fn: () => unknown): Promise<void> {
+  async do(fn: () => unknown, options?: WaitOptions): Promise<void> {
     checkFunction('fn', fn);
-    if (this.#ended !== undefined) return this.#ended;
-    let end!: () => void;
-    this.#ended = new Promise((resolve) => {
-      end = resolve;
-    });
+    const scope = waitScope(options);
+    if (this.#done) return;
+    const waiter = new PromiseWaiter<void>();
+    this.#waiting.push(waiter, scope);
+    if (!this.#begun) {
+      this.#begun = true;
+      void this.#run(fn, waiter);
+    }
+    await waiter.promise;
+  }
+
+  async #run(fn: () => unknown, first: PromiseWaiter<void>): Promise<void> {
+    let failure: Failure | undefined;
     try {
       await fn();
-    } finally {
-      this.#done = true;
-      end();
+    } catch (error) {
+      failure = { error };
     }
+    this.#done = true;
+    if (failure !== undefined && this.#waiting.remove(first)) first.refuse(failure.error);
+    for (let waiter = this.#waiting.shift(); waiter !== undefined; waiter = this.#waiting.shift()) waiter.resolve();
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Once, onceValue } from '../../src/go/index.ts';
+import { background, Once, onceValue, withCancelCause } from '../../src/go/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { Deferred, rejectionOf, stateOf } from '../manager/support.ts';
 
@@ -64,6 +64,27 @@ test(
     });
     await inner;
     assert.equal(runs, 1);
+  }),
+);
+
+test(
+  'a signal ends the wait of its caller, and not the function',
+  withLeakCheck(async () => {
+    const once = new Once();
+    const loaded = new Deferred();
+    const [ctx, cancel] = withCancelCause(background());
+    const first = once.do(() => loaded.promise, { signal: ctx });
+    const second = once.do(() => assert.fail('it runs once'), { signal: ctx });
+    const third = once.do(() => assert.fail('it runs once'));
+    const reason = new Error('too late');
+    cancel(reason);
+    assert.equal(await rejectionOf(first), reason);
+    assert.equal(await rejectionOf(second), reason);
+    assert.equal(await rejectionOf(once.do(() => assert.fail('it runs once'), { signal: ctx })), reason);
+    assert.equal(await stateOf(third), 'pending');
+    loaded.reject(new Error('heard by nobody, as its caller has left'));
+    await third;
+    assert.equal(once.done, true);
   }),
 );
 
