@@ -706,11 +706,17 @@ describe('a loop', () => {
     'left while its next value is awaited, takes none any more',
     withLeakCheck(async () => {
       const channel = new Channel<number>();
-      const iterator = channel.values();
-      const next = iterator.next();
+      const [iterator, other] = [channel.values(), channel.values()];
+      const before = [other.next(), channel.receive()];
+      const mine = [iterator.next(), iterator.next()];
+      const after = [other.next(), channel.receive()];
+      const last = iterator.next();
       await iterator.return?.();
+      for (const next of [...mine, last]) assert.deepEqual(await next, { value: undefined, done: true });
+      for (const i of range(0, 4)) assert.equal(channel.trySend(i), true, 'the others wait on');
       assert.deepEqual(waitingAt(channel), NOBODY);
-      assert.deepEqual(await next, { value: undefined, done: true });
+      const values = (await Promise.all([...before, ...after])).map(({ value }) => value);
+      assert.deepEqual(values, range(0, 4));
     }),
   );
 

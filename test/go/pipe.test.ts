@@ -312,11 +312,19 @@ describe('Channel.from', () => {
     'a source that has ended by itself, or failed, isn’t told to',
     withLeakCheck(async () => {
       for (const end of [async () => ({ value: undefined, done: true }) as const, () => Promise.reject(why)]) {
+        let told = 0;
         const channel = Channel.from({
-          [Symbol.asyncIterator]: () => ({ next: end, return: () => assert.fail() }),
+          [Symbol.asyncIterator]: () => ({
+            next: end,
+            return: async () => {
+              told++;
+              return { value: undefined, done: true };
+            },
+          }),
         });
         await channel.toArray().catch((error) => assert.equal(error, why));
         await settle();
+        assert.equal(told, 0);
       }
     }),
   );
