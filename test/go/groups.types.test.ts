@@ -78,7 +78,7 @@ export async function use(parent: Source, signal: AbortSignal, functions: (() =>
     Expect<Equal<Parameters<WaitGroup['wait']>, [options?: WaitOptions | undefined]>>,
     Expect<Equal<Parameters<WaitGroup['add']>, [n?: number | undefined]>>,
     Expect<Equal<Parameters<ErrGroup['setLimit']>, [limit: number]>>,
-    Expect<Equal<Parameters<Once['do']>, [fn: () => unknown]>>,
+    Expect<Equal<Parameters<Once['do']>, [fn: () => unknown, options?: WaitOptions | undefined]>>,
     Expect<Equal<ReturnType<Once['do']>, Promise<void>>>,
     Expect<Equal<Once['done'], boolean>>,
     Expect<ErrGroup extends AsyncDisposable ? true : false>,
