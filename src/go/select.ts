@@ -187,7 +187,8 @@ function isCaseReady(name: string, entry: unknown): boolean {
     case SEND:
       return known.sendTo?.[isOpenFor] ?? false;
   }
-  if (isContext(entry)) return entry.err !== undefined;
+  // By what will tell who waits: a context of somebody else may not know yet that its signal has fired.
+  if (isContext(entry)) return scopeFor(entry)?.err !== undefined;
   if (isSignal(entry)) return entry.aborted;
   throw new TypeError(`case ${name} must be a receive, a send, a channel, a Context or an AbortSignal`);
 }
@@ -204,7 +205,7 @@ function commit(name: string, entry: unknown): AnyOutcome {
       known.sendTo!.trySend(known.value);
       return { case: name, value: undefined };
   }
-  return { case: name, value: isContext(entry) ? entry.cause : (entry as AbortSignal).reason };
+  return { case: name, value: isContext(entry) ? scopeFor(entry)?.cause : (entry as AbortSignal).reason };
 }
 
 function received(name: string, channel: Receivable<unknown>): AnyOutcome {
