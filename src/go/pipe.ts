@@ -5,7 +5,7 @@ import { closeWith, type Failure, Receivable } from './receivable.ts';
 import { type WaitOptions, waitScope } from './wait-queue.ts';
 
 /** What values can come from: an array, a generator, a channel, a Node Readable, a web ReadableStream. */
-export type Source<T> = Iterable<T> | AsyncIterable<T> | WebReadable<T>;
+export type Source<T> = Iterable<T | PromiseLike<T>> | AsyncIterable<T> | WebReadable<T>;
 
 /** As much of a web ReadableStream as is needed; not all browsers can iterate one. */
 export interface WebReadable<T> {
@@ -81,7 +81,7 @@ async function pump<T>(source: Source<T>, channel: Channel<T>, ctx: Context): Pr
       const { value, done } = await iterator.next();
       if (done) return;
       try {
-        await channel.send((await value) as T);
+        await channel.send(value as T);
       } catch (error) {
         if (stop()) void leave(iterator);
         throw error;
@@ -93,28 +93,43 @@ async function pump<T>(source: Source<T>, channel: Channel<T>, ctx: Context): Pr
 }
 
 /** Tells a source that no more is wanted. Nobody is there to hear how it takes that: the channel has been closed. */
-async function leave(iterator: Iterator<unknown> | AsyncIterator<unknown>): Promise<void> {
+async function leave(iterator: AsyncIterator<unknown>): Promise<void> {
   try {
     await iterator.return?.();
   } catch {}
 }
 
-function iterate<T>(source: Source<T>, ctx: Context): Iterator<T> | AsyncIterator<T> {
+function iterate<T>(source: Source<T>, ctx: Context): AsyncIterator<T> {
   // A receive that waits must not take a value any more when nobody wants it.
   if (source instanceof Receivable) return source.values({ signal: ctx });
-  const from = Object(source) as Partial<Iterable<T> & AsyncIterable<T> & WebReadable<T> & NodeReadable>;
+  const from = Object(source) as Partial<
+    Iterable<T | PromiseLike<T>> & AsyncIterable<T> & WebReadable<T> & NodeReadable
+  >;
   // Streams can be iterated, but then they hear of the end only after the read that waits.
   if (typeof from.getReader === 'function') return read(from.getReader());
-  const iterator = from[Symbol.asyncIterator]?.() ?? from[Symbol.iterator]?.();
+  const iterator = from[Symbol.asyncIterator]?.() ?? awaited(from[Symbol.iterator]?.());
   if (iterator === undefined) throw new TypeError(`source must be iterable, or a stream, got ${String(source)}`);
   if (typeof from.destroy !== 'function') return iterator;
   return {
     next: async () => iterator.next(),
     return: async () => {
       from.destroy?.();
-      return iterator.return?.() as Promise<IteratorResult<T>>;
+      return (await iterator.return?.()) as IteratorResult<T>;
     },
   };
+}
+
+/** As `for await` has it: of what is synchronous, promises are awaited; what is asynchronous gives its values as they are. */
+function awaited<T>(iterator: Iterator<T | PromiseLike<T>> | undefined): AsyncIterator<T> | undefined {
+  return (
+    iterator && {
+      next: async () => {
+        const { value, done } = iterator.next();
+        return { value: await value, done } as IteratorResult<T>;
+      },
+      return: async () => iterator.return?.() as IteratorResult<T>,
+    }
+  );
 }
 
 /** What a Node Readable has beyond an iterable. */

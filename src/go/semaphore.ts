@@ -80,7 +80,7 @@ export class Semaphore {
       if (count > this.size) throw new RangeError(`count must be at most the size, ${this.size}, got ${count}`);
       const scope = options === undefined ? undefined : waitScope(options);
       const permit = this.#take(count);
-      if (permit !== undefined) return Promise.resolve(permit);
+      if (permit !== undefined) return scope === undefined ? Promise.resolve(permit) : kept(permit, scope);
       const waiter = new Acquire(count);
       this.#waiting.push(waiter, scope);
       return scope === undefined ? waiter.promise : kept(waiter.promise, scope);
@@ -157,7 +157,7 @@ class AcquireQueue extends WaitQueue<Acquire> {
 }
 
 /** What was granted, unless its taker was canceled before he could know of it: then he mustn't hold it. */
-async function kept(granted: Promise<Permit>, scope: CancelScope): Promise<Permit> {
+async function kept(granted: Permit | Promise<Permit>, scope: CancelScope): Promise<Permit> {
   const permit = await granted;
   if (scope.err === undefined) return permit;
   permit.release();

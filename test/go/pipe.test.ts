@@ -117,6 +117,19 @@ describe('Channel.from', () => {
   );
 
   test(
+    'promises that a channel or an async iterable gives stay what they are, as in a loop over it',
+    withLeakCheck(async () => {
+      const one = Promise.resolve(1);
+      const source = new Channel<Promise<number>>(1);
+      source.trySend(one);
+      source.close();
+      const copy: Channel<Promise<number>> = Channel.from(source);
+      const received = await copy.receive();
+      assert.equal(received.value, one);
+    }),
+  );
+
+  test(
     'a web stream is unlocked at its end',
     withLeakCheck(async () => {
       const stream = webStream([1]);

@@ -309,6 +309,18 @@ describe('a signal', () => {
     );
 
     test(
+      `${kind} that fires in the turn of a grant without a wait does so too`,
+      withLeakCheck(async () => {
+        const { signal, fire } = make();
+        const semaphore = new Semaphore(1);
+        const granted = semaphore.acquire(1, { signal });
+        fire(why);
+        await rejectsWith(granted, why);
+        assert.equal(semaphore.available, 1);
+      }),
+    );
+
+    test(
       `${kind} that fires later leaves what was acquired`,
       withLeakCheck(async () => {
         const { signal, fire } = make();
