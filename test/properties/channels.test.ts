@@ -46,7 +46,7 @@ property(
   runCrowd,
 );
 
-const ONE_CHANNEL = { capacities: [0], iterators: [{ channel: 0, under: 0 }], timers: [0] };
+const ONE_CHANNEL = { capacities: [0], iterators: [{ channel: 0, under: 0 }], timers: [0], deadline: 1 };
 const SELECT = { do: 'select', defaultAt: undefined, random: [0], under: undefined } as const;
 /** The source that isn't errand's own. */
 const FOREIGN = 5;

@@ -17,7 +17,7 @@ export type Wait = { readonly do: 'tick'; readonly count: number } | { readonly 
 export const ANY = fc.nat(11);
 
 export const SOURCE = fc.oneof(
-  { weight: 7, arbitrary: fc.nat(7) },
+  { weight: 9, arbitrary: fc.nat(9) },
   { weight: 1, arbitrary: fc.constant(LAST_CANCELED) },
 );
 

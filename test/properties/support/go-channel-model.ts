@@ -108,21 +108,45 @@ export class ModelChannel extends ModelSource {
   }
 }
 
-/** Time, and the channels that wait for it. */
+/** What time does, when it is due. Of two at once, that which was armed first. */
+interface Alarm {
+  readonly dueAt: number;
+  readonly armedAs: number;
+  readonly isArmed: boolean;
+  ring(): void;
+}
+
 export class ModelTime {
   now = 0;
   armed = 0;
-  readonly #channels: ModelTimer[] = [];
+  readonly #alarms: Alarm[] = [];
 
+  /** A channel that gives a value once. */
   after(ms: number): ModelTimer {
     const timer = new ModelTimer(this, this.now + Math.max(0, ms));
-    this.#channels.push(timer);
+    this.#alarms.push(timer);
     return timer;
   }
 
-  /** Those whose time is to come and for whom somebody waits. */
-  get pending(): ModelTimer[] {
-    return this.#channels.filter(({ receivers, dueAt }) => receivers.length > 0 && dueAt < Number.POSITIVE_INFINITY);
+  call(ms: number, fn: () => void): void {
+    let isArmed = true;
+    const ring = (): void => {
+      isArmed = false;
+      fn();
+    };
+    const alarm = {
+      dueAt: this.now + ms,
+      armedAs: this.armed++,
+      ring,
+      get isArmed() {
+        return isArmed;
+      },
+    };
+    this.#alarms.push(alarm);
+  }
+
+  get pending(): Alarm[] {
+    return this.#alarms.filter(({ isArmed }) => isArmed);
   }
 
   moveTo(time: number): void {
@@ -130,13 +154,13 @@ export class ModelTime {
       const [next] = this.pending.sort((a, b) => a.dueAt - b.dueAt || a.armedAs - b.armedAs);
       if (next === undefined || next.dueAt > time) break;
       this.now = Math.max(this.now, next.dueAt);
-      next.receivers[0]!.happens(next.take());
+      next.ring();
     }
     this.now = Math.max(this.now, time);
   }
 }
 
-export class ModelTimer extends ModelSource {
+export class ModelTimer extends ModelSource implements Alarm {
   readonly #time: ModelTime;
   dueAt: number;
   armedAs = 0;
@@ -149,6 +173,15 @@ export class ModelTimer extends ModelSource {
 
   override get canReceive(): boolean {
     return this.#time.now >= this.dueAt;
+  }
+
+  /** It has a timer only while somebody waits. */
+  get isArmed(): boolean {
+    return this.receivers.length > 0 && this.dueAt < Number.POSITIVE_INFINITY;
+  }
+
+  ring(): void {
+    this.receivers[0]!.happens(this.take());
   }
 
   override take(): string {

@@ -43,6 +43,8 @@ export interface ChannelProgram {
   readonly iterators: readonly { readonly channel: number; readonly under: number | undefined }[];
   /** When the shared timers are due. */
   readonly timers: readonly number[];
+  /** When a shared context ends by itself. */
+  readonly deadline: number;
   readonly steps: readonly Step[];
 }
 
@@ -108,11 +110,12 @@ interface Focus {
 }
 
 export function channelPrograms({ channels = 3, weights }: Focus = {}): fc.Arbitrary<ChannelProgram> {
-  const iterator = fc.record({ channel: ANY, under: fc.option(fc.nat(7), { nil: undefined, freq: 2 }) });
+  const iterator = fc.record({ channel: ANY, under: fc.option(fc.nat(9), { nil: undefined, freq: 2 }) });
   return fc.record({
     capacities: fc.array(CAPACITY, { minLength: 1, maxLength: channels }),
     iterators: fc.array(iterator, { minLength: 1, maxLength: 3 }),
     timers: fc.array(MS, { minLength: 1, maxLength: 2 }),
+    deadline: fc.integer({ min: 1, max: 12 }),
     steps: steps<Step>(ACTS, { ...USUAL, ...weights }, { advance: { ms: fc.nat(6) } }),
   });
 }

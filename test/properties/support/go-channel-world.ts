@@ -1,7 +1,18 @@
 /** Runs a program of channels at errand and at the model, step by step, and compares all that can be seen of both. */
 import assert from 'node:assert/strict';
 import { sendersOf } from '../../../src/go/channel.ts';
-import { after, Channel, type ReceiveChannel, type Received, receive, select, send } from '../../../src/go/index.ts';
+import {
+  after,
+  background,
+  Channel,
+  type ReceiveChannel,
+  type Received,
+  receive,
+  select,
+  send,
+  withClock,
+  withTimeout,
+} from '../../../src/go/index.ts';
 import { receiversOf } from '../../../src/go/receivable.ts';
 import { VirtualClock } from '../../../src/testing/index.ts';
 import { turn } from '../../../src/testing/turn.ts';
@@ -21,6 +32,7 @@ import {
 import type { Act, ActAtOnce, Case, ChannelProgram, Step } from './go-channel-program.ts';
 import { checkNobodyWaitsInVain, waiting } from './go-invariants.ts';
 import { Operations, type Under } from './go-operations.ts';
+import { ModelScope } from './go-scopes.ts';
 import { show } from './go-show.ts';
 
 interface Both<Real, Model> {
@@ -41,7 +53,8 @@ export class ChannelWorld {
   readonly #iterators: BothIterators[];
   readonly #timers: Both<ReceiveChannel<number>, ModelTimer>[];
 
-  constructor({ capacities, iterators, timers }: ChannelProgram) {
+  constructor({ capacities, iterators, timers, deadline }: ChannelProgram) {
+    this.#addDeadline(deadline);
     this.#channels = capacities.map((capacity) => ({
       real: new Channel<unknown>(capacity),
       model: new ModelChannel(capacity),
@@ -53,6 +66,16 @@ export class ChannelWorld {
       return { real: iterator, model: new ModelIterator(model), under };
     });
     this.#timers = timers.map((ms) => this.#after(ms));
+  }
+
+  #addDeadline(ms: number): void {
+    const [given] = withTimeout(withClock(background(), this.#clock), ms);
+    const model = new ModelScope();
+    this.#operations.sources.add({ given, model });
+    this.#time.call(ms, () => {
+      model.mark('deadline exceeded');
+      model.tell();
+    });
   }
 
   async run(steps: readonly Step[]): Promise<void> {

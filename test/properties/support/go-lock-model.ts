@@ -31,7 +31,7 @@ export class ModelGate {
 
   acquire(operation: Operation, share: Share, scope: ModelScope | undefined): void {
     if (operation.isRefusedBy(scope)) return;
-    if (this.tryAcquire(share)) operation.end('held');
+    if (this.tryAcquire(share)) this.#grant({ operation, share, scope });
     else {
       operation.waitIn(this.waiting, { operation, share, scope });
       operation.waitFor(scope, () => {
@@ -55,21 +55,21 @@ export class ModelGate {
 
   #letIn(): void {
     for (let [first] = this.waiting; first !== undefined; [first] = this.waiting) {
-      const { operation, share, scope } = first;
-      if (!fits(this.#gate, this.weights, share.weight)) break;
-      operation.leave();
-      this.held.add(share);
-      if (scope === undefined) operation.end('held');
-      // It knows a microtask later. If it has been canceled by then, it gives back.
-      else queueMicrotask(() => this.#know(operation, share, scope));
+      if (!fits(this.#gate, this.weights, first.share.weight)) break;
+      first.operation.leave();
+      this.held.add(first.share);
+      this.#grant(first);
     }
   }
 
-  #know(operation: Operation, share: Share, scope: ModelScope): void {
-    if (!scope.canceled) operation.end('held');
+  /** Who can be canceled knows of it a microtask later. If he has been canceled by then, he gives back. */
+  #grant({ operation, share, scope }: Waiter): void {
+    if (scope === undefined) operation.end('held');
     else {
-      this.release(share);
-      operation.end(`error ${scope.cause}`);
+      queueMicrotask(() => {
+        if (scope.canceled) this.release(share);
+        operation.end(scope.canceled ? `error ${scope.cause}` : 'held');
+      });
     }
   }
 }

@@ -10,6 +10,7 @@ import {
   type Context,
   fromSignal,
   withCancelCause,
+  withTimeout,
   withValue,
 } from '../../../src/go/index.ts';
 import { show } from './go-show.ts';
@@ -145,10 +146,19 @@ function cancelableContext(parent?: Cancelable): Cancelable {
   return new Cancelable(context, cancel, parent);
 }
 
+const HOUR = 3_600_000;
+
+/** One that time would end, but the program does: who waits under it holds the process, and must let go of it. */
+function cancelableLimit(): Cancelable {
+  const [parent, cancel] = withCancelCause(background());
+  const [context] = withTimeout(parent, HOUR);
+  return new Cancelable(context, cancel);
+}
+
 /** Stands for the source that was canceled last, or is being canceled. */
 export const LAST_CANCELED = 100;
 
-/** What the operations of a program share: two signals, contexts with and without parents, one that is not errand's, other faces of these. */
+/** What the operations of a program share: two signals, contexts of all kinds, other faces of these. */
 export class SharedSources {
   readonly #cancelable: Cancelable[];
   readonly #all: Source[];
@@ -158,7 +168,15 @@ export class SharedSources {
     const [signal, other] = [cancelableSignal(), cancelableSignal()];
     const parent = cancelableContext();
     const child = cancelableContext(parent);
-    this.#cancelable = [signal, other, parent, child, cancelableContext(signal), cancelableForeigner()];
+    this.#cancelable = [
+      signal,
+      other,
+      parent,
+      child,
+      cancelableContext(signal),
+      cancelableForeigner(),
+      cancelableLimit(),
+    ];
     this.#last = signal;
     const faces = [
       { given: fromSignal(other.given as AbortSignal), model: other.model },
@@ -171,6 +189,11 @@ export class SharedSources {
   at(index: number): Source {
     if (index === LAST_CANCELED) return this.#last;
     return this.#all[index % this.#all.length]!;
+  }
+
+  /** One that ends by itself. */
+  add(source: Source): void {
+    this.#all.push(source);
   }
 
   cancel(index: number, cause: unknown, within?: () => void): void {
