@@ -10,10 +10,12 @@ export type Source<T> = Iterable<T | PromiseLike<T>> | AsyncIterable<T> | WebRea
 /** As much of a web ReadableStream as is needed; not all browsers can iterate one. */
 export interface WebReadable<T> {
   getReader(): {
-    read(): Promise<{ readonly done: boolean; readonly value?: T | undefined }>;
+    read(): Promise<{ readonly done: boolean; readonly value?: NoInfer<T> | undefined }>;
     cancel(reason?: unknown): Promise<void>;
     releaseLock(): void;
   };
+  /** Never called. It tells TypeScript what `T` is: of `getReader`, it would look at a reader of mere bytes, too. */
+  pipeTo?(destination: { getWriter(): { write(chunk?: T): unknown } }): unknown;
 }
 
 /** As much of a web WritableStream as is needed. */

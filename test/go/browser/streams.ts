@@ -3,6 +3,9 @@ import { type Checks, equal, failureOf } from './check.ts';
 
 export const streams: Checks = {
   'a channel reads the body of a response': async () => {
+    const bytes: Channel<Uint8Array<ArrayBuffer>> = Channel.from(new Response('one').body!);
+    const first = await bytes.receive();
+    equal(first.ok && [...first.value], [111, 110, 101]);
     const { body } = new Response('one\ntwo\nthree');
     const text = await Channel.from(body!.pipeThrough(new TextDecoderStream())).toArray();
     equal(text.join('').split('\n'), ['one', 'two', 'three']);
