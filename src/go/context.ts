@@ -4,7 +4,7 @@
  * Invariant: a context that is canceled stays so, with the first error and cause it was given, and so is, from that
  * very call on, everything derived from it. Nothing ever travels up. What has ended holds no timer and no listener.
  */
-import type { Clock, ClockTimer } from './clock.ts';
+import { type Clock, type ClockTimer, realClock } from './clock.ts';
 import { CanceledError, DeadlineExceededError } from './errors.ts';
 import { CancelScope, follow, isContext, isSignal, scopeFor, scopeOf } from './scope.ts';
 
@@ -125,9 +125,14 @@ export function withClock(parent: Context | AbortSignal, clock: Clock): Context 
   return new Derived(above, new CancelScope(above, clock), above.deadline);
 }
 
-/** A child of `parent` with its values alone: for work that must outlive it, such as a rollback or a log line. */
+/**
+ * A child of `parent` with its values alone, and its clock: for work that must outlive it, such as a rollback or a log
+ * line.
+ */
 export function withoutCancel(parent: Context): Context {
-  return new Derived(contextOf(parent), new Never());
+  const above = contextOf(parent);
+  const clock = scopeFor(above)?.clock ?? realClock;
+  return new Derived(above, clock === realClock ? new Never() : new CancelScope(undefined, clock));
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   DeadlineExceededError,
   fromSignal,
   isContext,
+  sleep,
   withCancel,
   withCancelCause,
   withClock,
@@ -485,6 +486,21 @@ describe('withClock', () => {
     const ctx = withClock(parent, new VirtualClock());
     cancel();
     assert.ok(ctx.err instanceof CanceledError);
+  });
+
+  test('runs what is cut loose from the cancellation above, too', async () => {
+    const clock = new VirtualClock();
+    const [parent, cancel] = withCancel(withClock(background(), clock));
+    const loose = withoutCancel(withValue(withoutCancel(parent), 'user', 'ada'));
+    const [ctx] = withTimeout(loose, HOUR);
+    const slept = sleep(HOUR, loose);
+    cancel();
+    assert.equal(ctx.deadline, HOUR);
+    await clock.advance(HOUR);
+    await slept;
+    assert.equal(ctx.err?.name, 'TimeoutError');
+    live(loose);
+    assert.equal(clock.timerCount, 0);
   });
 });
 
