@@ -155,7 +155,7 @@ function checkLimit(limit: number): void {
 }
 
 function checkStrictLimit(limit: number): void {
-  check('limit', limit, Number.isInteger(limit) && limit >= 1, 'a whole number from 1 when strict');
+  check('limit', limit, Number.isSafeInteger(limit) && limit >= 1, 'a whole number from 1 when strict');
 }
 
 function checkCount(name: string, count: number): void {

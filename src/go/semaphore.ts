@@ -165,6 +165,6 @@ async function kept(granted: Permit | Promise<Permit>, scope: CancelScope): Prom
 }
 
 function checkCount(name: string, count: number): void {
-  if (Number.isInteger(count) && count >= 1) return;
+  if (Number.isSafeInteger(count) && count >= 1) return;
   throw new RangeError(`${name} must be a whole number from 1, got ${String(count)}`);
 }

@@ -657,6 +657,12 @@ describe('wrong input', () => {
       'limit must be a whole number from 1 when strict, got Infinity',
     ],
     [
+      'strict limit',
+      { limit: 2 ** 53, strict: true },
+      'RangeError',
+      'limit must be a whole number from 1 when strict, got 9007199254740992',
+    ],
+    [
       'strict burst',
       { limit: 1, strict: true, burst: 1 },
       'TypeError',

@@ -370,7 +370,7 @@ describe('a signal', () => {
 });
 
 describe('wrong numbers', () => {
-  for (const wrong of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '2', null]) {
+  for (const wrong of [0, -1, 1.5, 2 ** 53, Number.NaN, Number.POSITIVE_INFINITY, '2', null]) {
     test(
       `${String(wrong)} is neither a size nor a count`,
       withLeakCheck(async () => {
