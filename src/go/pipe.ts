@@ -2,6 +2,7 @@
 import type { Channel, SendChannel } from './channel.ts';
 import { afterFunc, background, type Context, withCancelCause } from './context.ts';
 import { closeWith, type Failure, Receivable } from './receivable.ts';
+import { scopeFor } from './scope.ts';
 import { type WaitOptions, waitScope } from './wait-queue.ts';
 
 /** What values can come from: an array, a generator, a channel, a Node Readable, a web ReadableStream. */
@@ -278,7 +279,7 @@ async function orCanceled<T>(promise: T | Promise<T>, ctx: Context): Promise<T> 
     return await Promise.race([
       promise,
       new Promise<never>((_, reject) => {
-        stop = afterFunc(ctx, () => reject(ctx.cause));
+        stop = scopeFor(ctx)?.subscribeWaiter((_, cause) => reject(cause));
       }),
     ]);
   } finally {

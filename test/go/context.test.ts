@@ -449,6 +449,8 @@ describe('withTimeout and withDeadline', () => {
       const semaphore = new Semaphore(1);
       await semaphore.acquire();
       await semaphore.acquire(1, { signal: limited() }).catch((error) => console.log(error.name));
+      const stuck = new WritableStream({ write: () => new Promise(() => {}) });
+      await Channel.from([1]).pipeTo(stuck, { signal: limited() }).catch((error) => console.log(error.name));
       // And a wait that has ended holds it no longer.
       const wait = channel.receive({ signal: withTimeout(background(), ${HOUR})[0] });
       channel.trySend(1);
@@ -457,7 +459,7 @@ describe('withTimeout and withDeadline', () => {
     const args = ['--import', 'tsx', '--input-type=module', '-e', code];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 50_000, encoding: 'utf8' });
     assert.equal(status, 0, stderr);
-    assert.equal(stdout, 'TimeoutError\nquit\nTimeoutError\n1\n');
+    assert.equal(stdout, 'TimeoutError\nquit\nTimeoutError\nTimeoutError\n1\n');
   });
 });
 
