@@ -4,6 +4,7 @@
  * Invariant: nobody waits to receive while there is a value, a waiting sender or a close to find, and nobody waits to
  * send while there is room or a waiting receiver. So of the two queues at least one is empty.
  */
+import { show } from './checks.ts';
 import { background } from './context.ts';
 import { ClosedChannelError } from './errors.ts';
 import { type Destination, feed, type PipeOptions, pipe, type Source } from './pipe.ts';
@@ -92,7 +93,7 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
   constructor(capacity = 0) {
     super();
     if (!(Number.isInteger(capacity) && capacity >= 0) && capacity !== Number.POSITIVE_INFINITY) {
-      throw new RangeError(`capacity must be a whole number from 0, or Infinity, got ${String(capacity)}`);
+      throw new RangeError(`capacity must be a whole number from 0, or Infinity, got ${show(capacity)}`);
     }
     this.capacity = capacity;
   }

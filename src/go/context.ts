@@ -4,6 +4,7 @@
  * Invariant: a context that is canceled stays so, with the first error and cause it was given, and so is, from that
  * very call on, everything derived from it. Nothing ever travels up. What has ended holds no timer and no listener.
  */
+import { show } from './checks.ts';
 import { type Clock, type ClockTimer, realClock } from './clock.ts';
 import { CanceledError, DeadlineExceededError } from './errors.ts';
 import { CancelScope, follow, isContext, isSignal, scopeFor, scopeOf } from './scope.ts';
@@ -265,8 +266,4 @@ function optionsFor(cause: unknown): ErrorOptions | undefined {
 function checkNumber(name: string, value: number): void {
   if (typeof value !== 'number') throw new TypeError(`${name} must be a number, got ${show(value)}`);
   if (Number.isNaN(value)) throw new RangeError(`${name} must be a number, got NaN`);
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

@@ -4,7 +4,7 @@
  * Invariant: `#active` counts the functions that run, and those let in that are about to; it is never above the limit,
  * and nobody waits while it is below.
  */
-import { checkFunction } from './checks.ts';
+import { checkFunction, show } from './checks.ts';
 import { background, type CancelCauseFunc, type Context, withCancelCause } from './context.ts';
 import { type Outcome, Part, Together } from './outcome.ts';
 import type { Failure } from './receivable.ts';
@@ -111,7 +111,7 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
   async goAll<F extends readonly ((...args: Args) => unknown)[]>(
     fns: readonly [...F],
   ): Promise<{ -readonly [I in keyof F]: Awaited<ReturnType<F[I]>> }> {
-    if (!Array.isArray(fns)) throw new TypeError(`fns must be an array of functions, got ${String(fns)}`);
+    if (!Array.isArray(fns)) throw new TypeError(`fns must be an array of functions, got ${show(fns)}`);
     for (const [index, fn] of fns.entries()) checkFunction(`fns[${index}]`, fn);
     const together = new Together(fns.length);
     for (const [index, fn] of fns.entries()) void this.#submit(fn, new Part(together, index, this.#outcome));
@@ -129,7 +129,7 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
    */
   setLimit(limit: number): void {
     if (!(Number.isInteger(limit) || limit === Number.POSITIVE_INFINITY) || limit < 0) {
-      throw new RangeError(`limit must be a whole number from 0, or Infinity, got ${String(limit)}`);
+      throw new RangeError(`limit must be a whole number from 0, or Infinity, got ${show(limit)}`);
     }
     if (this.#active > 0) throw new Error(`the limit can't be set while functions run, and ${this.#active} do`);
     this.#limit = limit;

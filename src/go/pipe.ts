@@ -1,5 +1,6 @@
 /** Between channels and everything else that gives or takes values one by one: iterables, web streams, Node streams. */
 import type { Channel, SendChannel } from './channel.ts';
+import { show } from './checks.ts';
 import { afterFunc, background, type Context, withCancelCause } from './context.ts';
 import { closeWith, type Failure, Receivable } from './receivable.ts';
 import { scopeFor } from './scope.ts';
@@ -111,7 +112,7 @@ function iterate<T>(source: Source<T>, ctx: Context): AsyncIterator<T> {
   // Streams can be iterated, but then they hear of the end only after the read that waits.
   if (typeof from.getReader === 'function') return read(from.getReader());
   const iterator = from[Symbol.asyncIterator]?.() ?? awaited(from[Symbol.iterator]?.());
-  if (iterator === undefined) throw new TypeError(`source must be iterable, or a stream, got ${String(source)}`);
+  if (iterator === undefined) throw new TypeError(`source must be iterable, or a stream, got ${show(source)}`);
   if (typeof from.destroy !== 'function') return iterator;
   return {
     next: async () => iterator.next(),
@@ -200,7 +201,7 @@ function sinkFor<T>(destination: Destination<T>, fail: (error: unknown) => void)
   if (typeof to.trySend === 'function') return channelSink(to as SendChannel<T>);
   if (typeof to.getWriter === 'function') return webSink(to.getWriter(), fail);
   if (typeof to.write === 'function' && typeof to.on === 'function') return nodeSink(to as NodeWritable, fail);
-  throw new TypeError(`destination must be a channel or a writable stream, got ${String(destination)}`);
+  throw new TypeError(`destination must be a channel or a writable stream, got ${show(destination)}`);
 }
 
 function channelSink<T>(channel: SendChannel<T>): Sink<T> {

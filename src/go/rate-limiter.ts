@@ -1,4 +1,5 @@
 /** Go's x/time/rate, and a stricter one. */
+import { show } from './checks.ts';
 import { type Clock, realClock } from './clock.ts';
 import type { Context } from './context.ts';
 import type { Reservation } from './reservation.ts';
@@ -52,9 +53,12 @@ export class RateLimiter {
 
   /** @throws TypeError or RangeError when an option is wrong, and a TypeError when `burst` is given with `strict` */
   constructor(options: RateLimiterOptions) {
+    if (typeof options !== 'object' || options === null) {
+      throw new TypeError(`options must be an object, got ${show(options)}`);
+    }
     const { limit, intervalMs = 1_000, burst, strict = false, clock = realClock } = options;
     check('intervalMs', intervalMs, intervalMs > 0 && intervalMs < Number.POSITIVE_INFINITY, 'above 0 and finite');
-    if (typeof strict !== 'boolean') throw new TypeError(`strict must be true or false, got ${String(strict)}`);
+    if (typeof strict !== 'boolean') throw new TypeError(`strict must be true or false, got ${show(strict)}`);
     if (strict) {
       checkStrictLimit(limit);
       if (burst !== undefined) throw burstInStrict(burst);
@@ -163,10 +167,10 @@ function checkCount(name: string, count: number): void {
 }
 
 function check(name: string, value: number, isGood: boolean, what: string): void {
-  if (typeof value !== 'number') throw new TypeError(`${name} must be a number, got ${String(value)}`);
+  if (typeof value !== 'number') throw new TypeError(`${name} must be a number, got ${show(value)}`);
   if (!isGood) throw new RangeError(`${name} must be ${what}, got ${value}`);
 }
 
 function burstInStrict(burst: number): TypeError {
-  return new TypeError(`burst can't be set when strict: it is the limit; got ${String(burst)}`);
+  return new TypeError(`burst can't be set when strict: it is the limit; got ${show(burst)}`);
 }

@@ -5,6 +5,7 @@
  * others out, synchronously, so nobody ever gives a value to a select that has been served.
  */
 import { Channel, isOpenFor, type SendChannel, Sender, sendersOf } from './channel.ts';
+import { show } from './checks.ts';
 import type { Context } from './context.ts';
 import {
   CHANNEL,
@@ -81,7 +82,7 @@ export interface SelectOptions extends WaitOptions {
  */
 export function receive<T>(channel: ReceiveChannel<T> | undefined): ReceiveCase<T> {
   if (channel !== undefined && !(channel instanceof Receivable)) {
-    throw new TypeError(`channel must be a channel, got ${String(channel)}`);
+    throw new TypeError(`channel must be a channel, got ${show(channel)}`);
   }
   return new Receiving(channel);
 }
@@ -92,7 +93,7 @@ export function receive<T>(channel: ReceiveChannel<T> | undefined): ReceiveCase<
  */
 export function send<T>(channel: SendChannel<T> | undefined, value: T): SendCase<T> {
   if (channel !== undefined && !(channel instanceof Channel)) {
-    throw new TypeError(`channel must be a channel, got ${String(channel)}`);
+    throw new TypeError(`channel must be a channel, got ${show(channel)}`);
   }
   return new Sending(channel, value);
 }
@@ -157,7 +158,7 @@ class Sending<T> implements SendCase<T> {
 }
 
 function selectAny(cases: SelectCases, options: SelectOptions | undefined): Promise<AnyOutcome> {
-  if (typeof cases !== 'object' || cases === null) throw new TypeError(`cases must be an object, got ${String(cases)}`);
+  if (typeof cases !== 'object' || cases === null) throw new TypeError(`cases must be an object, got ${show(cases)}`);
   const scope = waitScope(options);
   const random = options?.random ?? Math.random;
   let chosen: string | undefined;
@@ -190,7 +191,9 @@ function isCaseReady(name: string, entry: unknown): boolean {
   // By what will tell who waits: a context of somebody else may not know yet that its signal has fired.
   if (isContext(entry)) return scopeFor(entry)?.err !== undefined;
   if (isSignal(entry)) return entry.aborted;
-  throw new TypeError(`case ${name} must be a receive, a send, a channel, a Context or an AbortSignal`);
+  throw new TypeError(
+    `case ${name} must be a receive, a send, a channel, a Context or an AbortSignal, got ${show(entry)}`,
+  );
 }
 
 /** Has a case happen that is ready. */

@@ -4,6 +4,7 @@
  *
  * Invariant: whenever someone waits, the first of them wants more than is available.
  */
+import { show } from './checks.ts';
 import { NotHeldError } from './errors.ts';
 import type { CancelScope } from './scope.ts';
 import { PromiseWaiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
@@ -166,5 +167,5 @@ async function kept(granted: Permit | Promise<Permit>, scope: CancelScope): Prom
 
 function checkCount(name: string, count: number): void {
   if (Number.isSafeInteger(count) && count >= 1) return;
-  throw new RangeError(`${name} must be a whole number from 1, got ${String(count)}`);
+  throw new RangeError(`${name} must be a whole number from 1, got ${show(count)}`);
 }

@@ -4,6 +4,7 @@
  * A channel of time holds no timer of the event loop while nobody waits for it: what is due is seen by the clock. So
  * one that is forgotten costs nothing, and a slow reader loses ticks by itself. Go does likewise since 1.23.
  */
+import { show } from './checks.ts';
 import { type Clock, type ClockTimer, realClock } from './clock.ts';
 import type { Context } from './context.ts';
 import {
@@ -240,7 +241,7 @@ class TimeChannel extends Receivable<number> {
 }
 
 function checkMs(name: string, ms: number): void {
-  if (typeof ms !== 'number') throw new TypeError(`${name} must be a number, got ${String(ms)}`);
+  if (typeof ms !== 'number') throw new TypeError(`${name} must be a number, got ${show(ms)}`);
   if (Number.isNaN(ms)) throw new RangeError(`${name} must be a number, got NaN`);
 }
 

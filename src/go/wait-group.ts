@@ -1,5 +1,5 @@
 /** Go's `sync.WaitGroup`: waiting until as many things are done as were begun. */
-import { checkFunction } from './checks.ts';
+import { checkFunction, show } from './checks.ts';
 import { PromiseWaiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
 
 /**
@@ -23,7 +23,7 @@ export class WaitGroup implements AsyncDisposable {
    * is left as it was then
    */
   add(n = 1): void {
-    if (!Number.isInteger(n)) throw new RangeError(`n must be a whole number, got ${String(n)}`);
+    if (!Number.isInteger(n)) throw new RangeError(`n must be a whole number, got ${show(n)}`);
     const count = this.#count + n;
     if (count < 0) throw new RangeError(`negative counter: ${this.#count} under way, and ${-n} done`);
     this.#count = count;

@@ -4,6 +4,7 @@
  *
  * Invariant: a waiter is in at most one queue; whoever takes it out tells it, in the same breath, how its wait ended.
  */
+import { show } from './checks.ts';
 import type { Context } from './context.ts';
 import { type CancelScope, follow, isContext, isSignal, scopeFor } from './scope.ts';
 
@@ -113,11 +114,11 @@ function scopeOfSource(source: WaitOptions | Context | AbortSignal): CancelScope
   if (isContext(source)) return scopeFor(source);
   if (isSignal(source)) return follow(source);
   if (typeof source !== 'object' || source === null) {
-    throw new TypeError(`options must be an object with a signal, got ${String(source)}`);
+    throw new TypeError(`options must be an object with a signal, got ${show(source)}`);
   }
   const { signal } = source as WaitOptions;
   if (signal === undefined) return undefined;
   if (isContext(signal)) return scopeFor(signal);
   if (isSignal(signal)) return follow(signal);
-  throw new TypeError(`signal must be a Context or an AbortSignal, got ${String(signal)}`);
+  throw new TypeError(`signal must be a Context or an AbortSignal, got ${show(signal)}`);
 }

@@ -1,17 +1,7 @@
 /** Checks of single values, which name what is wrong: the option, the value, what it should be. */
+import { show } from '../go/checks.ts';
 import { type Context, isContext } from '../go/context.ts';
 import type { Overflow } from './types.ts';
-
-/** A value as an error message shows it. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? `an array of ${value.length}` : `an instance of ${value.constructor?.name ?? 'null'}`;
-  }
-  return String(value);
-}
 
 export function wrongType(name: string, expected: string, value: unknown): TypeError {
   return new TypeError(`${name} must be ${expected}, but is ${show(value)}`);

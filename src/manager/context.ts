@@ -2,10 +2,11 @@
  * The context of one run of one task: a Go context that costs nothing until it is asked something. What ends it is
  * told to it by the scheduler; it watches nothing itself.
  */
+
+import { show } from '../go/checks.ts';
 import type { Context } from '../go/context.ts';
 import { CanceledError } from '../go/errors.ts';
 import { CancelScope, scopeOf } from '../go/scope.ts';
-import { show } from './checks.ts';
 import { type Preset, Submitter, schedulerOf, submitPlain, submitTo } from './submitter.ts';
 import { type Extras, type Receiver, RUNNING, type Task } from './task.ts';
 import type { ChildOptions, TaskOptions } from './types.ts';

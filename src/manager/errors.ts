@@ -1,6 +1,7 @@
 /** The errors a TaskManager settles tasks with, beside CanceledError and DeadlineExceededError of `errand/go`. */
+
+import { show } from '../go/checks.ts';
 import { CanceledError, ErrandError, isA, withoutStack } from '../go/errors.ts';
-import { show } from './checks.ts';
 
 /** The manager is stopping, stopped or killed. `cause` is the reason given to `kill()`, or the parent signal's. */
 export class ShutdownError extends ErrandError {

@@ -6,9 +6,9 @@
  * waiting <= workers + highWaterMark.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { show } from '../go/checks.ts';
 import { isContext } from '../go/context.ts';
 import { CanceledError } from '../go/errors.ts';
-import { show } from './checks.ts';
 import { checkFunction } from './options.ts';
 import { firedReason, onFired } from './signals.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';

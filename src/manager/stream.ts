@@ -1,8 +1,9 @@
 /**
  * `queueTaskStream`: what a generator yields on a worker, read elsewhere, with the generator held when too much waits.
  */
+
+import { show } from '../go/checks.ts';
 import { CanceledError } from '../go/errors.ts';
-import { show } from './checks.ts';
 import type { TaskContext } from './context.ts';
 import { checkFunction } from './options.ts';
 import { type Preset, type Submitter, schedulerOf, submitTo } from './submitter.ts';

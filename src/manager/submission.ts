@@ -2,9 +2,9 @@
  * The one submit path: every way to submit ends here, in a task that starts, is queued, waits for room, or is refused.
  */
 
+import { show } from '../go/checks.ts';
 import { isContext } from '../go/context.ts';
 import type { RejectionReason } from '../metrics/index.ts';
-import { show } from './checks.ts';
 import type { TaskContext } from './context.ts';
 import { Deadline } from './deadlines.ts';
 import { QueueFullError, ResourceError } from './errors.ts';

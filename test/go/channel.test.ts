@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { show } from '../../src/go/checks.ts';
 import {
   background,
   Channel,
@@ -38,10 +39,10 @@ describe('making a channel', () => {
         assert.equal(new Channel(capacity).capacity, capacity);
       }
       assert.equal(new Channel().capacity, 0);
-      for (const wrong of [-1, 0.5, Number.NaN, Number.NEGATIVE_INFINITY, '3', null, {}]) {
+      for (const wrong of [-1, 0.5, Number.NaN, Number.NEGATIVE_INFINITY, '3', null, {}, Symbol('3')]) {
         assert.throws(() => new Channel(wrong as number), {
           name: 'RangeError',
-          message: `capacity must be a whole number from 0, or Infinity, got ${String(wrong)}`,
+          message: `capacity must be a whole number from 0, or Infinity, got ${show(wrong)}`,
         });
       }
     }),

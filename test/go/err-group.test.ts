@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { test } from 'node:test';
+import { show } from '../../src/go/checks.ts';
 import {
   background,
   CanceledError,
@@ -528,7 +529,7 @@ test(
     for (const wrong of [-1, 0.5, Number.NaN, Number.NEGATIVE_INFINITY, '3', undefined]) {
       assert.throws(() => group.setLimit(wrong as number), {
         name: 'RangeError',
-        message: `limit must be a whole number from 0, or Infinity, got ${wrong}`,
+        message: `limit must be a whole number from 0, or Infinity, got ${show(wrong)}`,
       });
     }
     const gates = new Gates();

@@ -92,7 +92,7 @@ test(
   'a Once refuses what is no function, and stays unused',
   withLeakCheck(async () => {
     const once = new Once();
-    await assert.rejects(once.do('now' as never), { name: 'TypeError', message: 'fn must be a function, got now' });
+    await assert.rejects(once.do('now' as never), { name: 'TypeError', message: 'fn must be a function, got "now"' });
     assert.equal(once.done, false);
     let ran = false;
     await once.do(() => {

@@ -624,20 +624,21 @@ describe('wait', () => {
 describe('wrong input', () => {
   const number = Number.NaN;
   const bad: readonly (readonly [string, unknown, string, string])[] = [
-    ['limit', { limit: '10' }, 'TypeError', 'limit must be a number, got 10'],
+    ['options', undefined, 'TypeError', 'options must be an object, got undefined'],
+    ['limit', { limit: '10' }, 'TypeError', 'limit must be a number, got "10"'],
     ['limit', {}, 'TypeError', 'limit must be a number, got undefined'],
     ['limit', { limit: -1 }, 'RangeError', 'limit must be at least 0, got -1'],
     ['limit', { limit: number }, 'RangeError', 'limit must be at least 0, got NaN'],
-    ['interval', { limit: 1, intervalMs: '1s' }, 'TypeError', 'intervalMs must be a number, got 1s'],
+    ['interval', { limit: 1, intervalMs: '1s' }, 'TypeError', 'intervalMs must be a number, got "1s"'],
     ['interval', { limit: 1, intervalMs: null }, 'TypeError', 'intervalMs must be a number, got null'],
     ['interval', { limit: 1, intervalMs: 0 }, 'RangeError', 'intervalMs must be above 0 and finite, got 0'],
     ['interval', { limit: 1, intervalMs: 1 / 0 }, 'RangeError', 'intervalMs must be above 0 and finite, got Infinity'],
     ['interval', { limit: 1, intervalMs: number }, 'RangeError', 'intervalMs must be above 0 and finite, got NaN'],
-    ['burst', { limit: 1, burst: '1' }, 'TypeError', 'burst must be a number, got 1'],
+    ['burst', { limit: 1, burst: '1' }, 'TypeError', 'burst must be a number, got "1"'],
     ['burst', { limit: 1, burst: -1 }, 'RangeError', 'burst must be a whole number from 0, got -1'],
     ['burst', { limit: 1, burst: 1.5 }, 'RangeError', 'burst must be a whole number from 0, got 1.5'],
     ['burst', { limit: 1, burst: 1 / 0 }, 'RangeError', 'burst must be a whole number from 0, got Infinity'],
-    ['strict', { limit: 1, strict: 'no' }, 'TypeError', 'strict must be true or false, got no'],
+    ['strict', { limit: 1, strict: 'no' }, 'TypeError', 'strict must be true or false, got "no"'],
     [
       'strict limit',
       { limit: 1.5, strict: true },
@@ -686,7 +687,7 @@ describe('wrong input', () => {
           assert.throws(() => limiter.reserve(n), wrong);
           await assert.rejects(limiter.wait(n), wrong);
         }
-        const wrong = { name: 'TypeError', message: 'n must be a number, got 1' };
+        const wrong = { name: 'TypeError', message: 'n must be a number, got "1"' };
         assert.throws(() => limiter.allow('1' as never), wrong);
         assert.throws(() => limiter.reserve('1' as never), wrong);
         await assert.rejects(limiter.wait('1' as never), wrong);

@@ -637,7 +637,7 @@ describe('what goes wrong', () => {
         const [from, to] = [filled(1), new Channel<number>(1)];
         await assert.rejects(selectAny({ in: receive(from), wrong, out: send(to, 1), default: 0 }), {
           name: 'TypeError',
-          message: /case wrong/,
+          message: /^case wrong .*, got /,
         });
         assert.deepEqual([from.length, to.length], [1, 0]);
       }),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { show } from '../../src/go/checks.ts';
 import { background, NotHeldError, type Permit, Semaphore, type WaitOptions, withCancel } from '../../src/go/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { turn } from '../../src/testing/turn.ts';
@@ -375,7 +376,7 @@ describe('wrong numbers', () => {
       `${String(wrong)} is neither a size nor a count`,
       withLeakCheck(async () => {
         const count = wrong as number;
-        const got = new RegExp(`got ${String(wrong)}$`);
+        const got = new RegExp(`got ${show(wrong)}$`);
         assert.throws(() => new Semaphore(count), { name: 'RangeError', message: /^size/ });
         assert.throws(() => new Semaphore(count), { message: got });
         const semaphore = new Semaphore(2);

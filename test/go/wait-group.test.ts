@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
+import { show } from '../../src/go/checks.ts';
 import { background, WaitGroup, withCancelCause } from '../../src/go/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { Deferred, rejectionOf, stateOf } from '../manager/support.ts';
@@ -67,7 +68,7 @@ test(
     for (const wrong of [0.5, Number.NaN, Infinity, '1', null]) {
       assert.throws(() => group.add(wrong as number), {
         name: 'RangeError',
-        message: `n must be a whole number, got ${wrong}`,
+        message: `n must be a whole number, got ${show(wrong)}`,
       });
     }
     group.add(0);
@@ -136,7 +137,7 @@ test(
   'what is no function is refused and not counted',
   withLeakCheck(async () => {
     const group = new WaitGroup();
-    await assert.rejects(group.go('fn' as never), { name: 'TypeError', message: 'fn must be a function, got fn' });
+    await assert.rejects(group.go('fn' as never), { name: 'TypeError', message: 'fn must be a function, got "fn"' });
     await group.wait();
   }),
 );
