@@ -16,6 +16,9 @@ export const run: unique symbol = Symbol('run');
 
 const STARTED = Promise.resolve();
 
+/** As `await` does, which asks no promise for a method of its own: that might never tell us. */
+const { then } = Promise.prototype;
+
 /**
  * Runs functions, waits for all of them, and fails with the first error there was.
  *
@@ -166,7 +169,8 @@ export class ErrGroup<Args extends unknown[] = [ctx: Context]> implements AsyncD
       outcome.returned();
       return undefined;
     }
-    result.then(
+    then.call(
+      result,
       (value) => {
         outcome.completed(value);
         outcome.returned();

@@ -152,6 +152,20 @@ test(
 );
 
 test(
+  'a promise with a method of its own is waited for as `await` does, past that',
+  withLeakCheck(async () => {
+    const group = new ErrGroup();
+    const odd = Object.assign(Promise.resolve('value'), {
+      then(): never {
+        throw new Error('nobody is to call this');
+      },
+    });
+    assert.deepEqual(await group.goAll([() => odd]), ['value']);
+    await group.wait();
+  }),
+);
+
+test(
   'an error that nobody waits for is no unhandled rejection',
   withLeakCheck(async () => {
     const group = new ErrGroup();
