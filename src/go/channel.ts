@@ -152,12 +152,13 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
 
   /**
    * Hands on all values, as fast as they are taken, to another channel, a web WritableStream or a Node Writable, and
-   * ends that when this channel is closed. Resolves then. To make a stream of a channel, iterate it:
-   * `Readable.from(channel)`, `ReadableStream.from(channel)`.
+   * ends that when this channel is closed. Resolves then. A Node Readable of a channel is `Readable.from(channel)`; a web
+   * ReadableStream is that of a TransformStream to which the channel is piped, as not all browsers have
+   * `ReadableStream.from`.
    *
    * Rejects when the destination fails, when this channel was closed with an error, or with the reason of
    * `options.signal`; the destination is then ended with that error as well. A value that was on its way is lost, the
-   * others stay.
+   * others stay. So with a mere `void channel.pipeTo(x)` a failure is an unhandled rejection.
    */
   pipeTo(destination: Destination<T>, options?: PipeOptions): Promise<void> {
     return pipe(this, destination, options);
