@@ -122,7 +122,7 @@ export class RateLimiter {
     checkCount('n', n);
     const { burst, limit } = this;
     if (n > burst && limit !== Number.POSITIVE_INFINITY) {
-      throw new RangeError(`n must be at most the burst, ${burst}, got ${n}`);
+      throw new RangeError(`n must be at most the burst (${burst}), got ${n}`);
     }
     const scope = waitScope(ctx);
     const signal = isContext(ctx) || isSignal(ctx) ? ctx : ctx?.signal;

@@ -78,7 +78,7 @@ export class Semaphore {
   acquire(count = 1, options?: WaitOptions): Promise<Permit> {
     try {
       checkCount('count', count);
-      if (count > this.size) throw new RangeError(`count must be at most the size, ${this.size}, got ${count}`);
+      if (count > this.size) throw new RangeError(`count must be at most the size (${this.size}), got ${count}`);
       const scope = options === undefined ? undefined : waitScope(options);
       const permit = this.#take(count);
       if (permit !== undefined) return scope === undefined ? Promise.resolve(permit) : kept(permit, scope);

@@ -86,7 +86,7 @@ export class TokenBucket {
     const ms = this.#delayOf(n, now);
     if (ms > leftMs) throw new DeadlineExceededError('the deadline comes before the turn');
     if (ms === Number.POSITIVE_INFINITY) {
-      throw new RangeError(`n must be at most what is left at limit 0, ${this.tokens}, got ${n}`);
+      throw new RangeError(`n must be at most the tokens that are left at limit 0 (${this.tokens}), got ${n}`);
     }
     const promised = this.#take(n, now + ms, now);
     if (promised === undefined || ms === 0) return;

@@ -200,7 +200,7 @@ describe('limit and burst', () => {
     tooMuch.cancel();
     await assert.rejects(limiter.wait(2), {
       name: 'RangeError',
-      message: 'n must be at most what is left at limit 0, 1, got 2',
+      message: 'n must be at most the tokens that are left at limit 0 (1), got 2',
     });
     const [ctx, cancel] = withTimeout(background(), 1e6);
     await assert.rejects(limiter.wait(2, ctx), DeadlineExceededError);
@@ -215,7 +215,7 @@ describe('limit and burst', () => {
     await clock.advance(10_000);
     assert.ok(!limiter.allow());
     assert.ok(!limiter.reserve().ok);
-    await assert.rejects(limiter.wait(), { name: 'RangeError', message: 'n must be at most the burst, 0, got 1' });
+    await assert.rejects(limiter.wait(), { name: 'RangeError', message: 'n must be at most the burst (0), got 1' });
     assert.ok(limiter.allow(0));
   });
 
@@ -600,7 +600,7 @@ describe('wait', () => {
         const { limiter } = make({ strict });
         await assert.rejects(limiter.wait(11, ctx), {
           name: 'RangeError',
-          message: 'n must be at most the burst, 10, got 11',
+          message: 'n must be at most the burst (10), got 11',
         });
         assert.equal(limiter.tokens, 10);
       }
