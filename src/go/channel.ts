@@ -21,10 +21,13 @@ import {
   take,
 } from './receivable.ts';
 import { Ring } from './ring.ts';
-import { inNextTurn, isTurnDue } from './turn.ts';
+import { inNextTurn, isTurnDue, isTurnOver } from './turn.ts';
 import { Waiter, type WaitOptions, WaitQueue, waitScope } from './wait-queue.ts';
 
-/** The end of a channel that is sent to: Go's `chan<- T`. */
+/**
+ * The end of a channel that is sent to: Go's `chan<- T`. Its methods are typed as properties, so that the compiler lets
+ * no channel of strings pass for one that numbers can be sent to.
+ */
 export interface SendChannel<T> {
   /** How many values are there that nobody has received, without those of senders that wait. */
   readonly length: number;
@@ -36,12 +39,12 @@ export interface SendChannel<T> {
    * Rejects with a {@link ClosedChannelError} if the channel is closed, now or while this waits, and with the reason of
    * `options.signal` when that fires first: then the value was not sent.
    */
-  send(value: T, options?: WaitOptions): Promise<void>;
+  readonly send: (value: T, options?: WaitOptions) => Promise<void>;
   /**
    * Sends if that needs no wait: false if it does. Go's select of one send with a default.
    * @throws ClosedChannelError if the channel is closed
    */
-  trySend(value: T): boolean;
+  readonly trySend: (value: T) => boolean;
   /**
    * No more will be sent. Receivers get what the buffer holds, then `ok: false`; senders that wait are refused with a
    * {@link ClosedChannelError}. With an error, receivers get that instead of `ok: false`, as from Go's
@@ -126,7 +129,7 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
 
   send(value: T, options?: WaitOptions): Promise<void> {
     if (options === undefined) {
-      if (this.#offer(value)) return sent();
+      if (this.#offer(value)) return this.#sent();
       if (this.#closed) return Promise.reject(new ClosedChannelError('send on a closed channel'));
       const sender = new PromiseSender(value);
       this[sendersOf].push(sender);
@@ -134,7 +137,7 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
     }
     try {
       const scope = waitScope(options);
-      if (this.trySend(value)) return sent();
+      if (this.trySend(value)) return this.#sent();
       const sender = new PromiseSender(value);
       this[sendersOf].push(sender, scope);
       return sender.promise;
@@ -191,6 +194,15 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
     }
   }
 
+  /**
+   * What a send without a wait gives: the same promise always, unless a turn of the event loop is due. Receives are
+   * counted for that; sends only where there could be an endless loop of them alone.
+   */
+  #sent(): Promise<void> {
+    const isOver = this.capacity === Number.POSITIVE_INFINITY ? isTurnOver() : isTurnDue();
+    return isOver ? new Promise(inNextTurn) : SENT;
+  }
+
   /** Gives the value to a receiver or the buffer, if one takes it. */
   #offer(value: T): boolean {
     if (this.#closed) return false;
@@ -237,11 +249,6 @@ export class Channel<T> extends Receivable<T> implements SendChannel<T> {
   get [isOpenFor](): boolean {
     return this[receiversOf].first !== undefined || this.#buffer.length < this.capacity || this.#closed;
   }
-}
-
-/** What a send without a wait gives: the same promise always, unless a turn of the event loop is due. */
-function sent(): Promise<void> {
-  return isTurnDue() ? new Promise(inNextTurn) : SENT;
 }
 
 /** One who waits to send; out of its queue when it is told. */

@@ -35,6 +35,8 @@ export interface WebWritable<T> {
 /** As much of a Node Writable as is needed: an http response, a file, a socket. */
 export interface NodeWritable {
   readonly writable?: boolean | undefined;
+  readonly writableEnded?: boolean | undefined;
+  readonly writableLength?: number | undefined;
   readonly destroyed?: boolean | undefined;
   write(chunk: never): boolean;
   end(): unknown;
@@ -82,10 +84,13 @@ async function pump<T>(source: Source<T>, channel: Channel<T>, ctx: Context): Pr
   const stop = afterFunc(ctx, () => void leave(iterator));
   try {
     for (;;) {
-      const { value, done } = await iterator.next();
+      const result: unknown = await iterator.next();
+      if (typeof result !== 'object' || result === null)
+        throw new TypeError(`next() gave no object, but ${show(result)}`);
+      const { value, done } = result as IteratorResult<T>;
       if (done) return;
       try {
-        await channel.send(value as T);
+        await channel.send(value);
       } catch (error) {
         if (stop()) void leave(iterator);
         throw error;
@@ -240,7 +245,13 @@ function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink
     goOn?.();
   };
   const onError = (error?: Error): void => fail(error);
-  const onClose = (): void => fail(new Error('the destination was closed before the end'));
+  const failAsClosed = (): void => fail(new Error('the destination was closed before the end'));
+  let isEnding = false;
+  const onClose = (): void => {
+    // A socket whose peer has ended ends and closes by itself, without a 'finish'. Then all is well if all is written.
+    if (isEnding && stream.writableEnded && stream.writableLength === 0) goOn?.();
+    else failAsClosed();
+  };
   const onFinish = (): void => goOn?.();
   const listeners = [
     ['drain', onDrain],
@@ -250,7 +261,7 @@ function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink
   ] as const;
   for (const [event, listener] of listeners) stream.on(event, listener);
   // One that has ended or was destroyed tells nobody any more, whatever is written to it.
-  if (stream.writable === false || stream.destroyed) onClose();
+  if (stream.writable === false || stream.destroyed) failAsClosed();
   const wait = (): Promise<void> => new Promise((resolve) => (goOn = resolve));
   return {
     ready: (ctx) => (hasRoom ? undefined : orCanceled(wait(), ctx)),
@@ -259,6 +270,7 @@ function nodeSink<T>(stream: NodeWritable, fail: (error: unknown) => void): Sink
       return undefined;
     },
     end: () => {
+      isEnding = true;
       const finished = wait();
       stream.end();
       return finished;

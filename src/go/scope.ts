@@ -58,6 +58,7 @@ export class CancelScope {
     if (this.#signal === undefined) {
       const controller = new AbortController();
       this.#signal = controller.signal;
+      following.set(controller.signal, this); // who is given the signal is as well off as with the context
       this.subscribe((_, cause) => controller.abort(cause));
     }
     return this.#signal;
@@ -211,10 +212,10 @@ class FollowingScope extends CancelScope {
   }
 }
 
-/** One FollowingScope a source, so that a signal shared by a million tasks has one listener. */
-const following = new WeakMap<AbortSignal | Context, FollowingScope>();
+/** The scope of a source: our own, or one FollowingScope for all, so that a signal shared by a million tasks has one listener. */
+const following = new WeakMap<AbortSignal | Context, CancelScope>();
 
-export function follow(source: AbortSignal | Context): FollowingScope {
+export function follow(source: AbortSignal | Context): CancelScope {
   let scope = following.get(source);
   if (scope === undefined) {
     scope = new FollowingScope(source);

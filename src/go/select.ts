@@ -34,7 +34,7 @@ export interface ReceiveCase<T> {
 
 /** A send as a case of a {@link select}. */
 export interface SendCase<T> {
-  readonly sendTo: SendChannel<T> | undefined;
+  readonly sendTo: SendChannel<never> | undefined;
   readonly value: T;
 }
 

@@ -59,6 +59,8 @@ export type Checks = [
   // The two ends, and what fits which.
   Expect<Is<Channel<number>, ReceiveChannel<number>>>,
   Expect<Is<Channel<number>, SendChannel<number>>>,
+  Expect<Is<Channel<number | string>, SendChannel<number>>>,
+  Expect<Equal<Is<Channel<number>, SendChannel<number | string>>, false>>,
   Expect<Is<ReceiveChannel<number>, AsyncIterable<number>>>,
   Expect<Is<ReceiveChannel<1>, ReceiveChannel<number>>>,
   Expect<Equal<'send' & keyof ReceiveChannel<number>, never>>,

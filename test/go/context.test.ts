@@ -445,6 +445,7 @@ describe('withTimeout and withDeadline', () => {
       const limited = () => withCancel(withTimeout(background(), 20)[0])[0];
       const channel = new Channel();
       await channel.receive({ signal: limited() }).catch((error) => console.log(error.name));
+      await channel.receive({ signal: limited().signal }).catch((error) => console.log(error.name));
       console.log((await select({ value: receive(channel), quit: limited() })).case);
       const semaphore = new Semaphore(1);
       await semaphore.acquire();
@@ -459,7 +460,7 @@ describe('withTimeout and withDeadline', () => {
     const args = ['--import', 'tsx', '--input-type=module', '-e', code];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 50_000, encoding: 'utf8' });
     assert.equal(status, 0, stderr);
-    assert.equal(stdout, 'TimeoutError\nquit\nTimeoutError\nTimeoutError\n1\n');
+    assert.equal(stdout, 'TimeoutError\nTimeoutError\nquit\nTimeoutError\nTimeoutError\n1\n');
   });
 });
 
@@ -960,6 +961,21 @@ describe('CancelScope', () => {
   });
 });
 
+describe('the signal of a context', () => {
+  test('stands for the context where one is taken: its error, its clock and its limit', async () => {
+    const clock = new VirtualClock();
+    const [timed] = withTimeout(withClock(background(), clock), HOUR);
+    const [child] = withCancel(timed.signal);
+    const [below] = withTimeout(child, 2 * HOUR);
+    await clock.advance(HOUR);
+    assert.equal(child.err, timed.err);
+    assert.equal(child.err?.name, 'TimeoutError');
+    assert.equal(below.err, timed.err);
+    assert.equal(clock.timerCount, 0);
+    assert.equal(listeners(timed.signal), 0);
+  });
+});
+
 describe('any tree', () => {
   type Step =
     | { do: 'derive'; kind: (typeof kinds)[number]; from: number }
@@ -1045,7 +1061,7 @@ describe('any tree', () => {
     const node = (ctx: Context, cancel?: Node['cancel']): Node => {
       const made: Node = { ctx, parent, kind, watchers: [] };
       if (cancel) made.cancel = cancel;
-      if (parent.ended && kind !== 'without') made.ended = through(kind, parent.ended);
+      if (parent.ended && kind !== 'without') made.ended = parent.ended;
       return made;
     };
     switch (kind) {
@@ -1083,17 +1099,12 @@ describe('any tree', () => {
     }
   }
 
-  /** What a child hears of its parent's end. Over a bare signal only the cause is heard: a string is no timeout. */
-  function through(kind: Node['kind'], ended: NonNullable<Node['ended']>): NonNullable<Node['ended']> {
-    return kind === 'signal' ? { kind: CanceledError, cause: ended.cause } : ended;
-  }
-
   function end(nodes: Node[], node: Node, ended: NonNullable<Node['ended']>): void {
     if (node.ended) return;
     node.ended = ended;
     for (const watcher of node.watchers) watcher.mustRun = true;
     for (const child of nodes) {
-      if (child.parent === node && child.kind !== 'without') end(nodes, child, through(child.kind, ended));
+      if (child.parent === node && child.kind !== 'without') end(nodes, child, ended);
     }
   }
 

@@ -19,7 +19,7 @@ import {
   type Source,
 } from '../../src/go/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
-import { settle, stateOf } from '../manager/kit.ts';
+import { deferred, settle, stateOf } from '../manager/kit.ts';
 import { ENDERS, listenersOf, NOBODY, range, rejectsWith, waitingAt } from './waiting.ts';
 
 const why = new Error('why');
@@ -113,6 +113,36 @@ describe('Channel.from', () => {
     withLeakCheck(async () => {
       const channel = Channel.from([Promise.resolve(1), 2, Promise.resolve(3)]);
       assert.deepEqual(await channel.toArray(), [1, 2, 3]);
+    }),
+  );
+
+  test(
+    'an iterator whose next gives no object fails, as in a loop over it',
+    withLeakCheck(async () => {
+      const broken = { [Symbol.asyncIterator]: () => ({ next: async () => 5 as never }) };
+      await assert.rejects(Channel.from(broken).toArray(), {
+        name: 'TypeError',
+        message: /next\(\) gave no object, but 5/,
+      });
+    }),
+  );
+
+  test(
+    'a socket can be piped to itself',
+    withLeakCheck(async () => {
+      const piped = deferred<void>();
+      const server = net.createServer((socket) => {
+        Channel.from<Buffer>(socket).pipeTo(socket).then(piped.resolve, piped.reject);
+      });
+      await once(server.listen(0), 'listening');
+      const client = net.connect((server.address() as AddressInfo).port);
+      client.end('hello');
+      const echoed: Buffer[] = [];
+      for await (const piece of client) echoed.push(piece as Buffer);
+      await piped.promise;
+      assert.equal(Buffer.concat(echoed).toString(), 'hello');
+      server.close();
+      await once(server, 'close');
     }),
   );
 

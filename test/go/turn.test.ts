@@ -67,6 +67,11 @@ const loops: Record<string, Loop> = {
       await channel.receive();
     }
   },
+  'send to a channel without a bound': async (goesOn) => {
+    const channel = new Channel<number>(Number.POSITIVE_INFINITY);
+    do await channel.send(1);
+    while (goesOn());
+  },
   'select of a receive': async (goesOn) => {
     const channel = full();
     do channel.trySend((await select({ value: receive(channel) })).value!);
