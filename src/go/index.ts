@@ -1,4 +1,5 @@
 /** `errand/go`: Go's building blocks for concurrency. Re-exports, nothing else. */
+export { type ReceiveCase, receive, type SendCase, send } from './cases.ts';
 export { Channel, type FromOptions, type SendChannel } from './channel.ts';
 export { type Clock, type ClockTimer, realClock } from './clock.ts';
 export { Cond } from './cond.ts';
@@ -35,16 +36,7 @@ export { RateLimiter, type RateLimiterOptions } from './rate-limiter.ts';
 export type { ReceiveChannel, Received } from './receivable.ts';
 export type { Reservation } from './reservation.ts';
 export { RWMutex } from './rw-mutex.ts';
-export {
-  type ReceiveCase,
-  receive,
-  type SelectCase,
-  type Selected,
-  type SelectOptions,
-  type SendCase,
-  select,
-  send,
-} from './select.ts';
+export { type SelectCase, type Selected, type SelectOptions, select } from './select.ts';
 export { type Permit, Semaphore } from './semaphore.ts';
 export { type Shared, SingleFlight } from './single-flight.ts';
 export { after, type SleepOptions, sleep, Ticker, type TimeOptions, Timer } from './time.ts';

@@ -4,7 +4,8 @@
  * Invariant: a case is registered at its channel only while nothing has happened yet. What happens first takes all the
  * others out, synchronously, so nobody ever gives a value to a select that has been served.
  */
-import { Channel, isOpenFor, type SendChannel, Sender, sendersOf } from './channel.ts';
+import type { Known, ReceiveCase, SendCase } from './cases.ts';
+import { type Channel, isOpenFor, Sender, sendersOf } from './channel.ts';
 import { show } from './checks.ts';
 import type { Context } from './context.ts';
 import {
@@ -15,7 +16,7 @@ import {
   kindOf,
   NOTHING,
   RECEIVE,
-  Receivable,
+  type Receivable,
   type ReceiveChannel,
   type Received,
   Receiver,
@@ -26,17 +27,6 @@ import {
 import { type CancelScope, follow, isContext, isSignal, scopeFor } from './scope.ts';
 import { inNextTurn, isTurnOver } from './turn.ts';
 import { type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
-
-/** A receive as a case of a {@link select}. */
-export interface ReceiveCase<T> {
-  readonly receiveFrom: ReceiveChannel<T> | undefined;
-}
-
-/** A send as a case of a {@link select}. */
-export interface SendCase<T> {
-  readonly sendTo: SendChannel<never> | undefined;
-  readonly value: T;
-}
 
 /**
  * What a {@link select} can wait for: a {@link receive} or a bare channel (such as {@link after} gives), a {@link send},
@@ -77,28 +67,6 @@ export interface SelectOptions extends WaitOptions {
 }
 
 /**
- * A case that receives, for {@link select}. In the result, `value` and `ok` are as `receive` would have given them.
- * @throws TypeError when `channel` isn't a channel of errand; `undefined` is never ready
- */
-export function receive<T>(channel: ReceiveChannel<T> | undefined): ReceiveCase<T> {
-  if (channel !== undefined && !(channel instanceof Receivable)) {
-    throw new TypeError(`channel must be a channel, got ${show(channel)}`);
-  }
-  return new Receiving(channel);
-}
-
-/**
- * A case that sends, for {@link select}. The value is there whether it is sent or not: as in Go, it is computed before.
- * @throws TypeError when `channel` isn't a channel of errand; `undefined` is never ready
- */
-export function send<T>(channel: SendChannel<T> | undefined, value: T): SendCase<T> {
-  if (channel !== undefined && !(channel instanceof Channel)) {
-    throw new TypeError(`channel must be a channel, got ${show(channel)}`);
-  }
-  return new Sending(channel, value);
-}
-
-/**
  * Waits until one of the cases can happen, and has exactly that one happen: Go's `select`. Among several that can, one
  * is picked at random, each with the same chance. The others leave no trace: no value, no timer, no listener.
  *
@@ -129,34 +97,6 @@ interface AnyOutcome {
   readonly ok?: boolean;
 }
 
-class Receiving<T> implements ReceiveCase<T> {
-  declare readonly [kindOf]: typeof RECEIVE;
-  static {
-    Object.defineProperty(Receiving.prototype, kindOf, { value: RECEIVE });
-  }
-
-  readonly receiveFrom: Receivable<T> | undefined;
-
-  constructor(channel: Receivable<T> | undefined) {
-    this.receiveFrom = channel;
-  }
-}
-
-class Sending<T> implements SendCase<T> {
-  declare readonly [kindOf]: typeof SEND;
-  static {
-    Object.defineProperty(Sending.prototype, kindOf, { value: SEND });
-  }
-
-  readonly sendTo: Channel<T> | undefined;
-  readonly value: T;
-
-  constructor(channel: Channel<T> | undefined, value: T) {
-    this.sendTo = channel;
-    this.value = value;
-  }
-}
-
 function selectAny(cases: SelectCases, options: SelectOptions | undefined): Promise<AnyOutcome> {
   if (typeof cases !== 'object' || cases === null) throw new TypeError(`cases must be an object, got ${show(cases)}`);
   const scope = waitScope(options);
@@ -173,9 +113,6 @@ function selectAny(cases: SelectCases, options: SelectOptions | undefined): Prom
   if (value !== undefined || 'default' in cases) return told({ case: 'default', value });
   return new Selection(cases, scope).promise;
 }
-
-/** One of our own cases; anything else that is one has no kind. */
-type Known = Receivable<unknown> | Receiving<unknown> | Sending<unknown> | { readonly [kindOf]?: undefined };
 
 function isCaseReady(name: string, entry: unknown): boolean {
   if (entry === undefined) return false;
