@@ -8,30 +8,30 @@ const doesAsItsModel = (program: LockProgram) => new LockWorld(program).run(prog
 
 property(
   'a semaphore serves strictly in the order of coming, loses no permit and gives none twice',
-  400,
+  300,
   semaphorePrograms,
   doesAsItsModel,
 );
 
 property(
   'readers share a lock, a writer has it alone, and neither overtakes the other',
-  300,
+  200,
   rwMutexPrograms,
   doesAsItsModel,
 );
 
 property(
   'a mutex has one holder, a condition loses no signal, and who waited for one holds the mutex again',
-  400,
+  300,
   mutexPrograms,
   doesAsItsModel,
 );
 
 property(
   'parties that come and go by using are never in together when they mustn’t, and all get in',
-  200,
+  150,
   sections,
   runSections,
 );
 
-property('a buffer under a mutex and two conditions never stands still', 200, buffers, runBuffer);
+property('a buffer under a mutex and two conditions never stands still', 150, buffers, runBuffer);
