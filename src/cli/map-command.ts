@@ -1,0 +1,129 @@
+/** `errand map`: its flags, and how its parts are put together. */
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { openInputs } from './inputs.ts';
+import { onInterrupt } from './interrupt.ts';
+import { Journal } from './journal.ts';
+import { loadMapModule } from './map-module.ts';
+import { MapRun } from './map-run.ts';
+import { Output, ReaderGoneError } from './output.ts';
+import { Progress } from './progress.ts';
+import { report } from './report.ts';
+import { Tally } from './tally.ts';
+import { UsageError } from './usage-error.ts';
+import { parseCount, parseDuration, parseRate, type Rate } from './values.ts';
+
+interface Flags {
+  readonly from?: string;
+  readonly json: boolean;
+  readonly concurrency: number;
+  readonly timeout?: number;
+  readonly retries: number;
+  readonly rate?: Rate;
+  readonly ordered: boolean;
+  readonly out?: string;
+  readonly errors?: string;
+  readonly journal?: string;
+  readonly replay: boolean;
+  readonly failFast: boolean;
+  readonly quiet: boolean;
+}
+
+const EXAMPLES = `
+The module's default export is the function; it may also export onCreate, onDestroy, checkHealth, priority(input) and
+key(input), as a TaskManager and its tasks take them:
+
+  // size.mjs
+  import { stat } from 'node:fs/promises';
+  export default async (path, { signal, attempt, log }) => (await stat(path)).size;
+
+Examples:
+  errand map size.mjs 'src/**/*.ts' > sizes.ndjson
+  cat urls.txt | errand map fetch.mjs --from - --concurrency 20 --timeout 5s --retries 3 --rate 10/s
+  errand map import.mjs --from rows.ndjson --json --journal rows.journal    (again after a crash: goes on)
+
+Exit codes: 0 all done, 1 some failed, 2 wrong usage, 130 interrupted.`;
+
+/** The command; `done` is told its exit code. */
+export function mapCommand(done: (code: number) => void): Command {
+  return new Command('map')
+    .description('run the function of a JavaScript module over inputs, in parallel')
+    .argument('<module>', 'a file whose default export is (input, { signal, attempt, log }, resource) => value')
+    .argument('[inputs...]', 'inputs, or globs of files (quote them)')
+    .option('--from <file>', 'take the lines of a file as inputs; - is stdin')
+    .option('--json', 'inputs are JSON, one to a line', false)
+    .option('--concurrency <n>', 'how many run at once', flag((text) => parseCount('--concurrency', text, 1)), availableParallelism())
+    .option('--timeout <time>', 'a limit for each run, such as 500ms or 5s', flag((text) => parseDuration('--timeout', text)))
+    .option('--retries <n>', 'run a failed input again, up to n times, with growing pauses', flag((text) => parseCount('--retries', text, 0)), 0)
+    .option('--rate <rate>', 'begin at most so many, such as 10/s or 100/m', flag((text) => parseRate('--rate', text)))
+    .option('--ordered', 'print results in the order of the inputs', false)
+    .option('--out <file>', 'write results to a file instead of stdout')
+    .option('--errors <file>', 'write failures to a file, as JSON lines')
+    .option('--journal <file>', 'keep outcomes in a file, and skip those it holds already')
+    .option('--replay', 'print the outcomes that the journal holds as well', false)
+    .option('--fail-fast', 'end with the first failure', false)
+    .option('--quiet', 'show no progress and no report', false)
+    .addHelpText('after', EXAMPLES)
+    .action(async (module: string, inputs: string[], flags: Flags) => done(await map(module, inputs, flags)));
+}
+
+/** Has a flag's value checked with the command line, so that commander says which flag it was. */
+function flag<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof UsageError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}
+
+async function map(modulePath: string, words: readonly string[], flags: Flags): Promise<number> {
+  const { concurrency, retries, ordered, failFast, replay, quiet, json } = flags;
+  if (replay && flags.journal === undefined) throw new UsageError('--replay prints what a journal holds: name it with --journal');
+  const module = await loadMapModule(modulePath);
+  const inputs = await openInputs({ words, from: flags.from, json });
+  const journal =
+    flags.journal === undefined
+      ? undefined
+      : await Journal.open(flags.journal, {
+          module: modulePath,
+          digest: module.digest,
+          json,
+          timeoutMs: flags.timeout ?? null,
+          retries,
+        });
+  // What earlier runs have written stays, unless it is written again.
+  const append = journal?.isResumed === true && !replay;
+  const results = flags.out === undefined ? Output.stdout() : await Output.file('--out', flags.out, append);
+  const errors = flags.errors === undefined ? undefined : await Output.file('--errors', flags.errors, append);
+
+  const tally = new Tally();
+  const progress = new Progress(process.stderr, tally, { quiet });
+  const run = new MapRun(
+    { module, inputs, journal, results, errors, tally, say: (text) => progress.say(text) },
+    { concurrency, timeoutMs: flags.timeout, retries, rate: flags.rate, ordered, failFast, replay },
+  );
+  const interrupt = onInterrupt((times) => {
+    if (times === 1) {
+      progress.say('Stopping: what runs may come to its end. Ctrl-C again ends it at once.');
+      run.stop();
+    } else run.kill();
+  });
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    await run.run();
+  } catch (error) {
+    failure = { error };
+  } finally {
+    progress.end();
+    interrupt.forget();
+    await journal?.close();
+    if (flags.from === '-') process.stdin.destroy(); // else a terminal or a pipe would keep the process up
+  }
+  if (failure?.error instanceof ReaderGoneError) return interrupt.exitCode ?? 0;
+  if (!quiet) process.stderr.write(report(tally, { interrupted: interrupt.exitCode !== undefined }));
+  if (failure !== undefined) throw failure.error;
+  return interrupt.exitCode ?? (tally.failed > 0 ? 1 : 0);
+}

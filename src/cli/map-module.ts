@@ -1,0 +1,99 @@
+/** The user's module: what its inputs are given to, and what else it may export. */
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { UsageError } from './usage-error.ts';
+
+/** What the function is told besides its input. */
+export interface MapContext {
+  /** Aborts when the run times out, or the command is interrupted twice. */
+  readonly signal: AbortSignal;
+  /** From 1. */
+  readonly attempt: number;
+  /** Says something on stderr, above the progress. */
+  log(...values: unknown[]): void;
+}
+
+/** A function over inputs, and what a TaskManager can be given besides. */
+export interface MapModule {
+  readonly run: (input: unknown, context: MapContext, resource: unknown) => unknown;
+  readonly onCreate: ((context: { readonly signal: AbortSignal }) => unknown) | undefined;
+  readonly onDestroy: ((resource: unknown) => unknown) | undefined;
+  readonly checkHealth: ((error: unknown) => boolean) | undefined;
+  readonly priority: ((input: unknown) => number) | undefined;
+  readonly key: ((input: unknown) => string) | undefined;
+  /** The digest of its source, to tell whether a journal was written by the same one. What it imports isn't in it. */
+  readonly digest: string;
+}
+
+const HOOKS = ['onCreate', 'onDestroy', 'checkHealth', 'priority', 'key'] as const;
+
+/** Loads a module from a path. @throws UsageError that says what is wrong with it */
+export async function loadMapModule(path: string): Promise<MapModule> {
+  const file = resolve(path);
+  const source = await readSource(path, file);
+  const exported = await load(path, file);
+  const { default: run } = exported;
+  if (typeof run !== 'function') {
+    throw new UsageError(
+      `${path} has no function as its default export${describe(exported)}: it needs export default (input, { signal }) => ...`,
+    );
+  }
+  for (const hook of HOOKS) {
+    const value = exported[hook];
+    if (value !== undefined && typeof value !== 'function') {
+      throw new UsageError(`${path} exports ${hook}, but that is no function, it is ${typeof value}`);
+    }
+  }
+  const { onCreate, onDestroy, checkHealth, priority, key } = exported as Partial<MapModule>;
+  const digest = createHash('sha256').update(source).digest('hex');
+  return { run: run as MapModule['run'], onCreate, onDestroy, checkHealth, priority, key, digest };
+}
+
+async function readSource(path: string, file: string): Promise<Buffer> {
+  try {
+    if ((await stat(file)).isDirectory()) throw new UsageError(`${path} is a folder: name the module's file`);
+    return await readFile(file);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`the module ${path} can't be read: ${code === 'ENOENT' ? 'there is no such file' : code}`, {
+      cause: error,
+    });
+  }
+}
+
+async function load(path: string, file: string): Promise<Record<string, unknown>> {
+  try {
+    const exported = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+    // A CommonJS module compiled from `export default` hides it one level down.
+    const inner = exported['default'] as Record<string, unknown> | undefined;
+    const isNested = typeof inner === 'object' && inner !== null && typeof inner['default'] === 'function';
+    return isNested ? inner : exported;
+  } catch (error) {
+    if (isTypeScriptRefusal(error, file)) throw new UsageError(howToLoadTypeScript(path), { cause: error });
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    throw new UsageError(`the module ${path} failed to load: ${text}`, { cause: error });
+  }
+}
+
+function isTypeScriptRefusal(error: unknown, file: string): boolean {
+  if (!/\.[mc]?tsx?$/.test(file)) return false;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_UNKNOWN_FILE_EXTENSION') return String(message).includes(file);
+  return code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX' || code === 'ERR_INVALID_TYPESCRIPT_SYNTAX';
+}
+
+function howToLoadTypeScript(path: string): string {
+  return [
+    `Node ${process.versions.node} can't load ${path}: TypeScript needs Node 22.18 or later, or a loader.`,
+    'With tsx installed (npm install --save-dev tsx):  NODE_OPTIONS="--import tsx" errand map ...',
+  ].join('\n');
+}
+
+function describe(exported: Record<string, unknown>): string {
+  const names = Object.keys(exported).filter((name) => name !== 'default');
+  if ('default' in exported) return ` (it is ${typeof exported['default']})`;
+  return names.length === 0 ? ' (it exports nothing)' : ` (it exports ${names.join(', ')})`;
+}
