@@ -14,6 +14,8 @@ const SPINNER = [...'⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'];
 const GAP = '  ';
 const BAR = { least: 8, most: 30, share: 1 / 5 };
 
+// A key that was pressed, ^C above all, may have been echoed.
+const TO_BEGINNING = '\r';
 const ERASE_BELOW = '\x1b[J';
 // While the line is drawn the terminal breaks no lines: its width may have changed a moment ago.
 const NO_WRAP = '\x1b[?7l';
@@ -58,7 +60,7 @@ export class Progress {
   /** Calls what writes whole lines to the same terminal, and keeps the progress below them. */
   around<T>(write: () => T): T {
     if (!this.#isLive) return write();
-    this.#stream.write(ERASE_BELOW);
+    this.#stream.write(TO_BEGINNING + ERASE_BELOW);
     const result = write();
     this.#stream.write(this.#line());
     return result;
@@ -67,13 +69,13 @@ export class Progress {
   /** Leaves nothing behind. */
   end(): void {
     clearInterval(this.#timer);
-    if (this.#isLive) this.#stream.write(ERASE_BELOW);
+    if (this.#isLive) this.#stream.write(TO_BEGINNING + ERASE_BELOW);
     this.#isLive = false;
   }
 
   #line(): string {
     const line = renderProgress(this.#tally, this.#stream.columns || 80, performance.now(), this.#colors);
-    return `${NO_WRAP}${line}${ERASE_BELOW}\r${WRAP}`;
+    return TO_BEGINNING + NO_WRAP + line + ERASE_BELOW + TO_BEGINNING + WRAP;
   }
 }
 

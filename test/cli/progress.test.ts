@@ -54,7 +54,7 @@ describe('the line', () => {
     );
     assert.equal(renderProgress(progressing(), 40, NOW, plain), ` ██░░░░░░   25%    500/2,000  ETA 30 s`);
     assert.equal(renderProgress(busy, 40, NOW, plain), ` ██░░░░░░   25%    500/2,000  3 failed`);
-    assert.equal(renderProgress(busy, 20, NOW, plain), '   25%    500/2,000');
+    assert.equal(renderProgress(busy, 20, NOW, plain), '  25%    500/2,000');
     assert.equal(renderProgress(busy, 10, NOW, plain), '   500/2…');
   });
 
@@ -173,6 +173,21 @@ describe('on a terminal', () => {
     progress.end();
     progress.say('after the end');
     assert.match(screen.text, /\nlines\nafter the end\n$/);
+  });
+
+  test('a key that was echoed is wiped out', (t) => {
+    const screen = onTerminal(t, 80);
+    const progress = new Progress(screen, progressing(), { quiet: false });
+    t.mock.timers.tick(100);
+    screen.write('^C');
+    progress.say('Stopping');
+    assert.match(screen.text, /^Stopping\n [█░]{16} /);
+    screen.write('^C');
+    t.mock.timers.tick(100);
+    assert.match(screen.text, /^Stopping\n [█░]{16} /);
+    screen.write('^C');
+    progress.end();
+    assert.equal(screen.text, 'Stopping\n');
   });
 
   test('others may write whole lines to it', (t) => {
