@@ -58,7 +58,9 @@ export class Journal {
         return open(path, 'r+');
       });
     } catch (error) {
-      throw new UsageError(`--journal ${path} can't be opened: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+      throw new UsageError(`--journal ${path} can't be opened: ${(error as NodeJS.ErrnoException).code}`, {
+        cause: error,
+      });
     }
     try {
       return await Journal.#read(path, file, header);
@@ -157,7 +159,9 @@ function parse(text: string): Record<string, unknown> | undefined {
 function compare(path: string, found: Record<string, unknown> | undefined, header: JournalHeader): void {
   if (found?.['journal'] !== 'errand map') throw new UsageError(`${path} is no journal of errand map`);
   if (found['version'] !== VERSION) {
-    throw new UsageError(`the journal ${path} has version ${String(found['version'])}, and this errand writes ${VERSION}`);
+    throw new UsageError(
+      `the journal ${path} has version ${String(found['version'])}, and this errand writes ${VERSION}`,
+    );
   }
   const differences: string[] = [];
   if (found['digest'] !== header.digest) {

@@ -16,7 +16,11 @@ async function main(args: readonly string[]): Promise<number> {
     .version(version(), '-V, --version')
     .showHelpAfterError('(errand --help says more)')
     .exitOverride()
-    .addCommand(mapCommand((code) => (exitCode = code)).exitOverride().showHelpAfterError('(errand map --help says more)'));
+    .addCommand(
+      mapCommand((code) => (exitCode = code))
+        .exitOverride()
+        .showHelpAfterError('(errand map --help says more)'),
+    );
   try {
     await program.parseAsync(args);
     return exitCode;

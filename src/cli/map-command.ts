@@ -52,10 +52,28 @@ export function mapCommand(done: (code: number) => void): Command {
     .argument('[inputs...]', 'inputs, or globs of files (quote them)')
     .option('--from <file>', 'take the lines of a file as inputs; - is stdin')
     .option('--json', 'inputs are JSON, one to a line', false)
-    .option('--concurrency <n>', 'how many run at once', flag((text) => parseCount('--concurrency', text, 1)), availableParallelism())
-    .option('--timeout <time>', 'a limit for each run, such as 500ms or 5s', flag((text) => parseDuration('--timeout', text)))
-    .option('--retries <n>', 'run a failed input again, up to n times, with growing pauses', flag((text) => parseCount('--retries', text, 0)), 0)
-    .option('--rate <rate>', 'begin at most so many, such as 10/s or 100/m', flag((text) => parseRate('--rate', text)))
+    .option(
+      '--concurrency <n>',
+      'how many run at once',
+      flag((text) => parseCount('--concurrency', text, 1)),
+      availableParallelism(),
+    )
+    .option(
+      '--timeout <time>',
+      'a limit for each run, such as 500ms or 5s',
+      flag((text) => parseDuration('--timeout', text)),
+    )
+    .option(
+      '--retries <n>',
+      'run a failed input again, up to n times, with growing pauses',
+      flag((text) => parseCount('--retries', text, 0)),
+      0,
+    )
+    .option(
+      '--rate <rate>',
+      'begin at most so many, such as 10/s or 100/m',
+      flag((text) => parseRate('--rate', text)),
+    )
     .option('--ordered', 'print results in the order of the inputs', false)
     .option('--out <file>', 'write results to a file instead of stdout')
     .option('--errors <file>', 'write failures to a file, as JSON lines')
@@ -81,7 +99,8 @@ function flag<T>(parse: (text: string) => T): (text: string) => T {
 
 async function map(modulePath: string, words: readonly string[], flags: Flags): Promise<number> {
   const { concurrency, retries, ordered, failFast, replay, quiet, json } = flags;
-  if (replay && flags.journal === undefined) throw new UsageError('--replay prints what a journal holds: name it with --journal');
+  if (replay && flags.journal === undefined)
+    throw new UsageError('--replay prints what a journal holds: name it with --journal');
   const module = await loadMapModule(modulePath);
   const inputs = await openInputs({ words, from: flags.from, json });
   const journal =

@@ -254,7 +254,8 @@ export class MapRun {
       const values = group.filter(({ text, failure }) => text !== undefined && failure === undefined);
       if (values.length > 0) await results.write(lines(values));
       const failures = group.filter(({ text, failure }) => text !== undefined && failure !== undefined);
-      if (errors === undefined) for (const { failure } of failures) say(`failed: ${failure!.input}: ${failure!.message}`);
+      if (errors === undefined)
+        for (const { failure } of failures) say(`failed: ${failure!.input}: ${failure!.message}`);
       else if (failures.length > 0) await errors.write(lines(failures));
       for (const outcome of group) {
         if (outcome.text === undefined && outcome.isKept !== true) tally.undone++;
@@ -285,4 +286,3 @@ function failed(input: string, error: unknown, attempts: number): Pick<Outcome, 
 function toError(error: unknown): NodeJS.ErrnoException {
   return error instanceof Error ? error : new Error(typeof error === 'string' ? error : format(error));
 }
-
