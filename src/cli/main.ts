@@ -7,6 +7,8 @@ import { UsageError } from './usage-error.ts';
 
 const WRONG_USAGE = 2;
 
+// Nobody listens to what is said any more: that is no reason to stop working.
+process.stderr.on('error', () => {});
 process.exitCode = await main(process.argv);
 
 async function main(args: readonly string[]): Promise<number> {

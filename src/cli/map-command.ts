@@ -120,6 +120,7 @@ async function map(modulePath: string, words: readonly string[], flags: Flags): 
 
   const tally = new Tally();
   const progress = new Progress(process.stderr, tally, { quiet });
+  if (flags.out === undefined && process.stdout.isTTY) results.around = (write) => progress.around(write);
   const run = new MapRun(
     { module, inputs, journal, results, errors, tally, say: (text) => progress.say(text) },
     { concurrency, timeoutMs: flags.timeout, retries, rate: flags.rate, ordered, failFast, replay },

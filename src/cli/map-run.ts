@@ -16,6 +16,7 @@ import type { Journal } from './journal.ts';
 import type { MapContext, MapModule } from './map-module.ts';
 import type { Output } from './output.ts';
 import type { Tally } from './tally.ts';
+import { printableInput } from './text.ts';
 import type { Rate } from './values.ts';
 
 /** Inputs taken up beyond those that run: enough that no worker waits for the loop. */
@@ -255,11 +256,11 @@ export class MapRun {
       if (values.length > 0) await results.write(lines(values));
       const failures = group.filter(({ text, failure }) => text !== undefined && failure !== undefined);
       if (errors === undefined)
-        for (const { failure } of failures) say(`failed: ${failure!.input}: ${failure!.message}`);
+        for (const { failure } of failures) say(`failed: ${printableInput(failure!.input)}: ${failure!.message}`);
       else if (failures.length > 0) await errors.write(lines(failures));
       for (const outcome of group) {
         if (outcome.text === undefined && outcome.isKept !== true) tally.undone++;
-        else tally.ended(outcome.failure);
+        else tally.ended(outcome.failure, outcome.isKept);
         outcome.permit.release();
       }
       if (this.#options.failFast && tally.failed > 0) this.kill();

@@ -13,6 +13,8 @@ export class Output {
   #wake: (() => void) | undefined;
   /** Called when the stream fails, be it between two writes. */
   onFailure: (error: Error) => void = () => {};
+  /** Called with each write, which it has to make: what else is on the same terminal may have to give way. */
+  around: (write: () => boolean) => boolean = (write) => write();
 
   private constructor(stream: Writable, isOwn: boolean) {
     this.#stream = stream;
@@ -44,7 +46,7 @@ export class Output {
   /** Resolves when there is room for more. Rejects when the stream has failed. One call at a time. */
   async write(text: string): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#stream.write(text)) return;
+    if (this.around(() => this.#stream.write(text))) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });

@@ -49,7 +49,7 @@ export class Tally {
     return performance.now() - this.startedAt;
   }
 
-  /** Outcomes a second, over the last ten. */
+  /** Outcomes a second, over the last ten; those the journal held took no time. */
   get rate(): number {
     return this.#ends.rate(performance.now());
   }
@@ -63,8 +63,8 @@ export class Tally {
     if (slowest.length > SHOWN) slowest.pop();
   }
 
-  ended(failure?: FailureShown): void {
-    this.#ends.add(performance.now());
+  ended(failure?: FailureShown, isKept = false): void {
+    if (!isKept) this.#ends.add(performance.now());
     if (failure === undefined) {
       this.completed++;
       return;
