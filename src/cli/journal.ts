@@ -80,7 +80,7 @@ export class Journal {
       if (number === 1) compare(path, record, header);
       else if (record === undefined || !('input' in record)) {
         throw new UsageError(`line ${number} of the journal ${path} is no outcome: ${text.slice(0, 80)}`);
-      } else add(places, digestOf(record['input']), offset * 2 + ('error' in record ? 1 : 0));
+      } else add(places, digestOf(record.input), offset * 2 + ('error' in record ? 1 : 0));
       end = next;
     }
     await file.truncate(end);
@@ -147,28 +147,36 @@ async function* linesOf(file: FileHandle, from = 0): AsyncGenerator<Line> {
   }
 }
 
-function parse(text: string): Record<string, unknown> | undefined {
+/** A line of a journal: whatever it holds, if it is an object. */
+interface RecordLine {
+  readonly [name: string]: unknown;
+  readonly input?: unknown;
+  readonly journal?: unknown;
+  readonly version?: unknown;
+  readonly module?: unknown;
+  readonly digest?: unknown;
+}
+
+function parse(text: string): RecordLine | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+    return typeof value === 'object' && value !== null ? (value as RecordLine) : undefined;
   } catch {
     return undefined;
   }
 }
 
-function compare(path: string, found: Record<string, unknown> | undefined, header: JournalHeader): void {
-  if (found?.['journal'] !== 'errand map') throw new UsageError(`${path} is no journal of errand map`);
-  if (found['version'] !== VERSION) {
-    throw new UsageError(
-      `the journal ${path} has version ${String(found['version'])}, and this errand writes ${VERSION}`,
-    );
+function compare(path: string, found: RecordLine | undefined, header: JournalHeader): void {
+  if (found?.journal !== 'errand map') throw new UsageError(`${path} is no journal of errand map`);
+  if (found.version !== VERSION) {
+    throw new UsageError(`the journal ${path} has version ${String(found.version)}, and this errand writes ${VERSION}`);
   }
   const differences: string[] = [];
-  if (found['digest'] !== header.digest) {
+  if (found.digest !== header.digest) {
     differences.push(
-      found['module'] === header.module
+      found.module === header.module
         ? `the module ${header.module} has changed since`
-        : `the module was ${String(found['module'])} and is ${header.module}`,
+        : `the module was ${String(found.module)} and is ${header.module}`,
     );
   }
   for (const [name, flag] of [

@@ -64,12 +64,18 @@ async function readSource(path: string, file: string): Promise<Buffer> {
   }
 }
 
-async function load(path: string, file: string): Promise<Record<string, unknown>> {
+/** What an import gives. */
+interface Exported {
+  readonly [name: string]: unknown;
+  readonly default?: unknown;
+}
+
+async function load(path: string, file: string): Promise<Exported> {
   try {
-    const exported = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+    const exported = (await import(pathToFileURL(file).href)) as Exported;
     // A CommonJS module compiled from `export default` hides it one level down.
-    const inner = exported['default'] as Record<string, unknown> | undefined;
-    const isNested = typeof inner === 'object' && inner !== null && typeof inner['default'] === 'function';
+    const inner = exported.default as Exported | undefined;
+    const isNested = typeof inner === 'object' && inner !== null && typeof inner.default === 'function';
     return isNested ? inner : exported;
   } catch (error) {
     if (isTypeScriptRefusal(error, file)) throw new UsageError(howToLoadTypeScript(path), { cause: error });
@@ -92,8 +98,8 @@ function howToLoadTypeScript(path: string): string {
   ].join('\n');
 }
 
-function describe(exported: Record<string, unknown>): string {
+function describe(exported: Exported): string {
   const names = Object.keys(exported).filter((name) => name !== 'default');
-  if ('default' in exported) return ` (it is ${typeof exported['default']})`;
+  if ('default' in exported) return ` (it is ${typeof exported.default})`;
   return names.length === 0 ? ' (it exports nothing)' : ` (it exports ${names.join(', ')})`;
 }

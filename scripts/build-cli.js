@@ -1,0 +1,35 @@
+// Bundles the `errand` command, and the libraries that only it needs, into dist/cli: so nobody else has to install them.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const OUT = 'dist/cli';
+const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+const { metafile } = await build({
+  entryPoints: ['src/cli/main.ts'],
+  outfile: join(OUT, 'main.js'),
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  external: Object.keys(dependencies),
+  // What is CommonJS among them asks for Node's modules by `require`, which modules don't have.
+  banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
+  metafile: true,
+  logLevel: 'warning',
+});
+
+// Their licenses ask to be handed on.
+const bundled = new Set();
+for (const input of Object.keys(metafile.inputs)) {
+  const match = /^(.*node_modules\/((?:@[^/]+\/)?[^/]+))\//.exec(input);
+  if (match !== null) bundled.add(match[1]);
+}
+const texts = [...bundled].sort().map((folder) => {
+  const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const file = existsSync(folder) && readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  if (!file) throw new Error(`${name} has no license file: it can't be bundled`);
+  return `${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+});
+writeFileSync(join(OUT, 'LICENSES.txt'), `The command contains these libraries.\n\n${texts.join('\n----\n\n')}`);
