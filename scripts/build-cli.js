@@ -15,7 +15,10 @@ const { metafile } = await build({
   target: 'node20',
   external: Object.keys(dependencies),
   // What is CommonJS among them asks for Node's modules by `require`, which modules don't have.
-  banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
+  banner: { js: "import { createRequire as from } from 'node:module';\nconst require = from(import.meta.url);" },
+  // Identifiers stay: errors are named for their classes.
+  minifySyntax: true,
+  minifyWhitespace: true,
   metafile: true,
   logLevel: 'warning',
 });
