@@ -1,9 +1,15 @@
 /** What is mapped: words of the command line, files found by globs, or the lines of a file or of stdin; one at a time. */
-import { existsSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { createReadStream, existsSync, fstatSync, open } from 'node:fs';
+import { Socket } from 'node:net';
+import { isAbsolute } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
+import { promisify } from 'node:util';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { UsageError } from './usage-error.ts';
+
+const BYTE_ORDER_MARK = '\uFEFF';
+
+const openDescriptor = promisify(open);
 
 /** One input, or a line that isn't one. */
 export type Entry =
@@ -43,7 +49,7 @@ async function* iterate(entries: readonly Entry[]): AsyncGenerator<Entry> {
   yield* entries;
 }
 
-/** Patterns become the files they fit, in order; the rest stays as it is. */
+/** Patterns become the files they fit, in order, absolute ones absolute; the rest stays as it is. */
 async function expand(words: readonly string[]): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (const word of words) {
@@ -52,25 +58,28 @@ async function expand(words: readonly string[]): Promise<Entry[]> {
       entries.push({ input: word });
       continue;
     }
-    const paths = await glob(word, { onlyFiles: true, expandDirectories: false });
-    if (paths.length === 0) throw new UsageError(`no file fits ${JSON.stringify(word)}`);
+    const paths = await glob(word, { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(word) });
+    if (paths.length === 0) {
+      throw new UsageError(
+        `no file fits the pattern ${JSON.stringify(word)}. Inputs that only look like patterns can come by --from.`,
+      );
+    }
     for (const path of paths.sort()) entries.push({ input: path });
   }
   return entries;
 }
 
 async function openFile(path: string): Promise<AsyncIterable<Uint8Array>> {
+  let fd: number;
   try {
-    const file = await open(path);
-    if ((await file.stat()).isDirectory()) {
-      await file.close();
-      throw new UsageError(`--from ${path}: that is a folder, not a file of lines`);
-    }
-    return file.createReadStream();
+    fd = await openDescriptor(path, 'r');
   } catch (error) {
-    if (error instanceof UsageError) throw error;
     throw new UsageError(`--from ${path} can't be read: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
   }
+  const stats = fstatSync(fd);
+  if (stats.isDirectory()) throw new UsageError(`--from ${path}: that is a folder, not a file of lines`);
+  // As a file, a pipe whose writer says nothing would keep the process from its end, even by process.exit().
+  return stats.isFIFO() ? new Socket({ fd, readable: true, writable: false }) : createReadStream(path, { fd });
 }
 
 /** Line by line, without those that are empty. A line break is \n or \r\n. */
@@ -78,14 +87,18 @@ async function* readLines(source: AsyncIterable<Uint8Array>, name: string, json:
   let number = 0;
   const toEntry = (line: string): Entry | undefined => {
     number++;
-    const text = line.endsWith('\r') ? line.slice(0, -1) : line;
+    const text = line.slice(
+      number === 1 && line.startsWith(BYTE_ORDER_MARK) ? 1 : 0,
+      line.endsWith('\r') ? -1 : undefined,
+    );
     if (text === '') return undefined;
     return json ? parse(text, `line ${number} of ${name}`) : { input: text };
   };
   const decoder = new StringDecoder('utf8');
   let rest = '';
   for await (const chunk of source) {
-    const lines = (rest + decoder.write(chunk as Buffer)).split('\n');
+    const lines = decoder.write(chunk as Buffer).split('\n');
+    lines[0] = rest + lines[0]!; // of a line of megabytes, the parts are put together once
     rest = lines.pop()!;
     for (const line of lines) {
       const entry = toEntry(line);

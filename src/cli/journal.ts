@@ -24,6 +24,8 @@ export interface Kept {
 }
 
 const VERSION = 1;
+/** How every journal begins. */
+const MARK = '{"journal":"errand map"';
 const NEWLINE = 10;
 const CHUNK_BYTES = 64 * 1024;
 
@@ -83,6 +85,7 @@ export class Journal {
       } else add(places, digestOf(record.input), offset * 2 + ('error' in record ? 1 : 0));
       end = next;
     }
+    if (number === 0) await checkTorn(path, file);
     await file.truncate(end);
     const journal = new Journal(file, places, end);
     if (number === 0) await journal.append([JSON.stringify({ journal: 'errand map', version: VERSION, ...header })]);
@@ -163,6 +166,14 @@ function parse(text: string): RecordLine | undefined {
     return typeof value === 'object' && value !== null ? (value as RecordLine) : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** All there is isn't a line. It mustn't be cut off unless it is the beginning of a header. */
+async function checkTorn(path: string, file: FileHandle): Promise<void> {
+  const { bytesRead, buffer } = await file.read(Buffer.alloc(MARK.length), 0, MARK.length, 0);
+  if (!MARK.startsWith(buffer.toString('latin1', 0, bytesRead))) {
+    throw new UsageError(`${path} is no journal of errand map`);
   }
 }
 

@@ -2,42 +2,53 @@
 /** The `errand` command. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { messageOf, recordOf } from './failure.ts';
 import { mapCommand } from './map-command.ts';
+import { printable } from './text.ts';
 import { UsageError } from './usage-error.ts';
 
 const WRONG_USAGE = 2;
 
-// Nobody listens to what is said any more: that is no reason to stop working.
-process.stderr.on('error', () => {});
-process.exitCode = await main(process.argv);
+/** How the process ends. */
+interface End {
+  readonly exitCode: number;
+  /** Whether something may be left that would keep it up: of the user's module, or a read from a pipe. */
+  readonly isAtOnce: boolean;
+}
 
-async function main(args: readonly string[]): Promise<number> {
-  let exitCode = 0;
+const outputs = [process.stdout, process.stderr];
+// Nobody listens to what is said any more: that is no reason to stop working. Who writes results looks for himself.
+for (const output of outputs) output.on('error', () => {});
+const { exitCode, isAtOnce } = await main(process.argv);
+process.exitCode = exitCode;
+if (isAtOnce) {
+  await Promise.all(outputs.map((output) => new Promise((written) => output.write('', written))));
+  process.exit();
+}
+
+async function main(args: readonly string[]): Promise<End> {
+  let end: End = { exitCode: 0, isAtOnce: false };
   const program = new Command('errand')
     .description('concurrency for the shell')
     .version(version(), '-V, --version')
     .showHelpAfterError('(errand --help says more)')
     .exitOverride()
     .addCommand(
-      mapCommand((code) => (exitCode = code))
+      mapCommand((exitCode, isAtOnce) => {
+        end = { exitCode, isAtOnce };
+      })
         .exitOverride()
         .showHelpAfterError('(errand map --help says more)'),
     );
   try {
     await program.parseAsync(args);
-    return exitCode;
+    return end;
   } catch (error) {
     // Commander has said it already: help, the version, or what was wrong.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE;
-    process.stderr.write(`errand: ${error instanceof UsageError ? error.message : messageOf(error)}\n`);
-    return error instanceof UsageError ? WRONG_USAGE : 1;
+    if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : WRONG_USAGE, isAtOnce: false };
+    process.stderr.write(`errand: ${printable(messageOf(recordOf(error)))}\n`);
+    return { exitCode: error instanceof UsageError ? WRONG_USAGE : 1, isAtOnce: true };
   }
-}
-
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message;
 }
 
 /** The same two folders up from the source and from what is built of it. */

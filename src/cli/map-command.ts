@@ -13,6 +13,9 @@ import { Tally } from './tally.ts';
 import { UsageError } from './usage-error.ts';
 import { parseCount, parseDuration, parseRate, type Rate } from './values.ts';
 
+/** What a second Ctrl-C leaves for resources to be destroyed and for outcomes to be written. */
+const KILL_MS = 3_000;
+
 interface Flags {
   readonly from?: string;
   readonly json: boolean;
@@ -44,8 +47,11 @@ Examples:
 
 Exit codes: 0 all done, 1 some failed, 2 wrong usage, 130 interrupted.`;
 
-/** The command; `done` is told its exit code. */
-export function mapCommand(done: (code: number) => void): Command {
+/** Is told the exit code, and whether functions or reads may be left that would keep the process up. */
+export type Done = (exitCode: number, isAtOnce: boolean) => void;
+
+/** The command. */
+export function mapCommand(done: Done): Command {
   return new Command('map')
     .description('run the function of a JavaScript module over inputs, in parallel')
     .argument('<module>', 'a file whose default export is (input, { signal, attempt, log }, resource) => value')
@@ -82,7 +88,7 @@ export function mapCommand(done: (code: number) => void): Command {
     .option('--fail-fast', 'end with the first failure', false)
     .option('--quiet', 'show no progress and no report', false)
     .addHelpText('after', EXAMPLES)
-    .action(async (module: string, inputs: string[], flags: Flags) => done(await map(module, inputs, flags)));
+    .action(async (module: string, inputs: string[], flags: Flags) => map(module, inputs, flags, done));
 }
 
 /** Has a flag's value checked with the command line, so that commander says which flag it was. */
@@ -97,7 +103,7 @@ function flag<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-async function map(modulePath: string, words: readonly string[], flags: Flags): Promise<number> {
+async function map(modulePath: string, words: readonly string[], flags: Flags, done: Done): Promise<void> {
   const { concurrency, retries, ordered, failFast, replay, quiet, json } = flags;
   if (replay && flags.journal === undefined)
     throw new UsageError('--replay prints what a journal holds: name it with --journal');
@@ -129,7 +135,11 @@ async function map(modulePath: string, words: readonly string[], flags: Flags): 
     if (times === 1) {
       progress.say('Stopping: what runs may come to its end. Ctrl-C again ends it at once.');
       run.stop();
-    } else run.kill();
+    } else {
+      run.kill();
+      // Nor a reader that doesn't read, nor a hook that never ends may hold it up.
+      setTimeout(() => process.exit(interrupt.exitCode), KILL_MS).unref();
+    }
   });
   let failure: { readonly error: unknown } | undefined;
   try {
@@ -142,8 +152,10 @@ async function map(modulePath: string, words: readonly string[], flags: Flags): 
     await journal?.close();
     if (flags.from === '-') process.stdin.destroy(); // else a terminal or a pipe would keep the process up
   }
-  if (failure?.error instanceof ReaderGoneError) return interrupt.exitCode ?? 0;
-  if (!quiet) process.stderr.write(report(tally, { interrupted: interrupt.exitCode !== undefined }));
-  if (failure !== undefined) throw failure.error;
-  return interrupt.exitCode ?? (tally.failed > 0 ? 1 : 0);
+  const isInterrupted = interrupt.exitCode !== undefined;
+  const isReaderGone = failure?.error instanceof ReaderGoneError;
+  if (!quiet && !isReaderGone) process.stderr.write(report(tally, { interrupted: isInterrupted }));
+  if (failure !== undefined && !isReaderGone) throw failure.error;
+  const exitCode = isReaderGone || tally.failed === 0 ? 0 : 1;
+  done(interrupt.exitCode ?? exitCode, run.hasStrays || isInterrupted);
 }

@@ -10,17 +10,21 @@ import { Channel } from '../go/channel.ts';
 import { background, withCancelCause } from '../go/context.ts';
 import { RateLimiter } from '../go/rate-limiter.ts';
 import { type Permit, Semaphore } from '../go/semaphore.ts';
-import { ShutdownError, type TaskContext, TaskManager } from '../manager/index.ts';
+import { ShutdownError, type TaskContext, TaskManager, type TaskState } from '../manager/index.ts';
+import { messageOf, recordOf } from './failure.ts';
+import { InOrder } from './in-order.ts';
 import type { Entry, Inputs } from './inputs.ts';
 import type { Journal } from './journal.ts';
 import type { MapContext, MapModule } from './map-module.ts';
+import { failed, lines, type Outcome, saying, succeeded } from './outcome.ts';
 import type { Output } from './output.ts';
+import { watchResources } from './resources.ts';
 import type { Tally } from './tally.ts';
-import { printableInput } from './text.ts';
 import type { Rate } from './values.ts';
 
 /** Inputs taken up beyond those that run: enough that no worker waits for the loop. */
 const AHEAD = 64;
+const SILENT = { debug() {}, info() {}, warn() {} };
 const RETRY = { backoff: 'exponential', baseMs: 200, maxMs: 30_000, jitter: 'full' } as const;
 
 export interface MapRunOptions {
@@ -45,19 +49,16 @@ export interface MapRunParts {
   readonly say: (text: string) => void;
 }
 
-/** What came of an input. Without a text: nothing to write. */
-interface Outcome {
-  readonly index: number;
-  readonly permit: Permit;
-  readonly text?: string | undefined;
-  /** What it says of a failure; a success has none. */
-  readonly failure?: { readonly input: string; readonly message: string } | undefined;
-  /** From the journal, so it isn't written there again. */
-  readonly isKept?: boolean;
-}
-
 /** The run was interrupted before the function was called. */
 class NotBegunError extends Error {}
+
+/** The calls of the function with an input, one after another. */
+interface Calls {
+  readonly input: string;
+  count: number;
+  /** When the one under way began. */
+  began: number | undefined;
+}
 
 export class MapRun {
   readonly #options: MapRunOptions;
@@ -71,9 +72,8 @@ export class MapRun {
   readonly #beginning = withCancelCause(background());
   /** Canceled when nothing can be written any more. */
   readonly #writing = withCancelCause(background());
-  /** With `ordered`, what has come before its turn, and whose turn it is. */
-  readonly #early = new Map<number, Outcome>();
-  #next = 0;
+  readonly #order = new InOrder<Outcome>();
+  #hasStrays = false;
 
   constructor(parts: MapRunParts, options: MapRunOptions) {
     const { concurrency, timeoutMs, retries, rate } = options;
@@ -86,10 +86,11 @@ export class MapRun {
       burstIntervalMs: 0,
       collector: false,
       timeoutMs,
-      ...(retries > 0 && { retry: { ...RETRY, attempts: retries + 1 } }),
+      ...(retries > 0 && { retry: { ...RETRY, attempts: retries + 1, retryIf: () => !this.#isStopping } }),
       ...(onCreate && { onCreate }),
       ...(onDestroy && { onDestroy }),
-      ...(checkHealth && { checkHealth }),
+      ...(checkHealth && { checkHealth: (error) => error instanceof NotBegunError || checkHealth(error) }),
+      logger: { ...SILENT, error: (what, error) => this.#onError(what, error) },
     });
     this.#limiter = rate && new RateLimiter({ ...rate, strict: true });
     this.#places = new Semaphore(concurrency + AHEAD);
@@ -102,9 +103,7 @@ export class MapRun {
   async run(): Promise<void> {
     const { results, errors } = this.#parts;
     for (const output of [results, errors]) if (output !== undefined) output.onFailure = (error) => this.#fail(error);
-    this.#manager.ready().catch((error: unknown) => {
-      if (!(error instanceof ShutdownError)) this.#fail(error);
-    });
+    watchResources(this.#manager, (error) => this.#fail(error));
     const written = this.#write().catch((error: unknown) => this.#fail(error));
     try {
       const pulled = this.#pull();
@@ -116,9 +115,17 @@ export class MapRun {
       await pulled;
     } finally {
       this.#outcomes.close();
-      await this.#manager.stop({ graceMs: 0 });
+      const { stuckWorkers, abandonedTasks } = this.#manager.stats();
+      this.#hasStrays ||= stuckWorkers + abandonedTasks > 0;
+      // A stop would wait for functions that live on after their timeout.
+      await (stuckWorkers > 0 ? this.#manager.kill() : this.#manager.stop({ graceMs: 0 }));
       await written;
     }
+  }
+
+  /** Whether there may be functions that live on after the end, and hold the process. */
+  get hasStrays(): boolean {
+    return this.#hasStrays;
   }
 
   /** Pulls no more, and lets what runs come to its end. */
@@ -129,8 +136,18 @@ export class MapRun {
 
   /** Ends what runs as well. */
   kill(): void {
+    this.#hasStrays = true;
     this.stop();
     void this.#manager.kill('interrupted');
+  }
+
+  /** What goes wrong besides the function. Of strays, the end says enough. */
+  #onError(what: string, error: unknown): void {
+    if (!this.#hasStrays) this.#parts.say(`${what}: ${messageOf(recordOf(error))}`);
+  }
+
+  get #isStopping(): boolean {
+    return this.#beginning[0].err !== undefined;
   }
 
   async #pull(): Promise<void> {
@@ -161,7 +178,7 @@ export class MapRun {
     const { journal, tally } = this.#parts;
     const input = JSON.stringify(entry.input);
     if (entry.error !== undefined) {
-      this.#end({ index, permit, ...failed(input, entry.error, 0) });
+      this.#end({ index, permit, of: 'input', ...failed(input, entry.error, 0) });
       return;
     }
     const kept = journal?.take(entry.input);
@@ -172,41 +189,44 @@ export class MapRun {
     tally.skipped++;
     const text = this.#options.replay ? await journal!.read(kept) : undefined;
     const failure = kept.failed ? { input, message: 'failed in an earlier run' } : undefined;
-    this.#end({ index, permit, text, failure, isKept: true });
+    this.#end({ index, permit, of: 'journal', text, failure });
   }
 
   #submit(index: number, value: unknown, input: string, permit: Permit): void {
     const { priority, key } = this.#parts.module;
-    let attempts = 0;
-    const call = (ctx: TaskContext<unknown>, resource: unknown): Promise<string> => {
-      attempts = ctx.attempt;
-      return this.#call(ctx, value, input, resource);
-    };
+    const calls: Calls = { input, count: 0, began: undefined };
+    const end = (what: Pick<Outcome, 'text' | 'failure'>): void => this.#end({ index, permit, of: 'call', ...what });
     let options = {};
     try {
       options = { ...(priority && { priority: priority(value) }), ...(key && { key: key(value) }) };
     } catch (error) {
-      this.#end({ index, permit, ...failed(input, error, 0) });
+      end(failed(input, error, 0));
       return;
     }
-    const handle = this.#manager.queueTaskAsync(call, options);
+    const handle = this.#manager.queueTaskAsync((ctx, resource) => this.#call(ctx, value, calls, resource), options);
     handle.result.then(
-      (result) => this.#end({ index, permit, text: `{"input":${input},"value":${result}}` }),
+      (result) => end(succeeded(input, result)),
       (error: unknown) => {
-        const { state } = handle;
-        const isOutcome = (state === 'failed' || state === 'timedOut') && !(error instanceof NotBegunError);
-        this.#end(isOutcome ? { index, permit, ...failed(input, error, attempts) } : { index, permit });
+        this.#over(calls); // it may live on after a timeout
+        end(this.#isFinal(handle.state, error, calls) ? failed(input, error, calls.count) : {});
       },
     );
   }
 
-  /** One run of the function. Its value becomes JSON here, so that one which can't is a failure like others. */
-  async #call(ctx: TaskContext<unknown>, value: unknown, input: string, resource: unknown): Promise<string> {
+  /** Whether an input has failed, or was only kept from going on. */
+  #isFinal(state: TaskState, error: unknown, { count }: Calls): boolean {
+    if (state === 'canceled' || error instanceof NotBegunError || error instanceof ShutdownError) return false;
+    return state !== 'failed' || !this.#isStopping || count > this.#options.retries;
+  }
+
+  /** One call of the function. Its value becomes JSON here, so that one which can't is a failure like others. */
+  async #call(ctx: TaskContext<unknown>, value: unknown, calls: Calls, resource: unknown): Promise<string> {
     const { module, tally, say } = this.#parts;
     await this.#turn(ctx);
+    calls.count = ctx.attempt;
+    calls.began = performance.now();
     if (ctx.attempt > 1) tally.retried++;
     tally.running++;
-    const began = performance.now();
     const context: MapContext = {
       get signal() {
         return ctx.signal;
@@ -217,13 +237,22 @@ export class MapRun {
     try {
       return JSON.stringify(await module.run(value, context, resource)) ?? 'null';
     } finally {
-      tally.running--;
-      tally.ran(input, performance.now() - began);
+      this.#over(calls);
     }
   }
 
-  /** Waits for the rate; that time isn't the function's. */
+  #over(calls: Calls): void {
+    const { input, began } = calls;
+    if (began === undefined) return;
+    calls.began = undefined;
+    const { tally } = this.#parts;
+    tally.running--;
+    tally.ran(input, performance.now() - began);
+  }
+
+  /** Waits for the rate; that time isn't the function's. Rejects with a NotBegunError once no more is begun. */
   async #turn(ctx: TaskContext<unknown>): Promise<void> {
+    if (this.#isStopping) throw this.#beginning[0].cause;
     if (this.#limiter === undefined || this.#limiter.allow()) return;
     ctx.pauseTimeout();
     await this.#limiter.wait(1, this.#beginning[0]);
@@ -233,15 +262,10 @@ export class MapRun {
   /** Puts an outcome in line to be written, in order if it has to be. */
   #end(outcome: Outcome): void {
     if (this.#outcomes.closed) return;
-    if (!this.#options.ordered) {
-      this.#outcomes.trySend(outcome);
-      return;
-    }
-    this.#early.set(outcome.index, outcome);
-    for (let next = this.#early.get(this.#next); next !== undefined; next = this.#early.get(this.#next)) {
-      this.#early.delete(this.#next++);
-      this.#outcomes.trySend(next);
-    }
+    // Before its turn to be written, so that nothing more is begun.
+    if (this.#options.failFast && outcome.failure !== undefined && outcome.of !== 'journal') this.kill();
+    const ready = this.#options.ordered ? this.#order.after(outcome.index, outcome) : [outcome];
+    for (const next of ready) this.#outcomes.trySend(next);
   }
 
   /** Writes outcomes, all that have come at once: one flush of the journal for many. */
@@ -250,20 +274,18 @@ export class MapRun {
     for await (const first of this.#outcomes) {
       const group = [first];
       for (let more = this.#outcomes.tryReceive(); more?.ok; more = this.#outcomes.tryReceive()) group.push(more.value);
-      const fresh = group.filter(({ text, isKept }) => text !== undefined && isKept !== true);
+      const fresh = group.filter(({ text, of }) => text !== undefined && of === 'call');
       if (fresh.length > 0) await journal?.append(fresh.map(({ text }) => text!));
       const values = group.filter(({ text, failure }) => text !== undefined && failure === undefined);
       if (values.length > 0) await results.write(lines(values));
       const failures = group.filter(({ text, failure }) => text !== undefined && failure !== undefined);
-      if (errors === undefined)
-        for (const { failure } of failures) say(`failed: ${printableInput(failure!.input)}: ${failure!.message}`);
+      if (errors === undefined) for (const { failure } of failures) say(saying(failure!));
       else if (failures.length > 0) await errors.write(lines(failures));
-      for (const outcome of group) {
-        if (outcome.text === undefined && outcome.isKept !== true) tally.undone++;
-        else tally.ended(outcome.failure, outcome.isKept);
-        outcome.permit.release();
+      for (const { text, of, failure, permit } of group) {
+        if (text === undefined && of === 'call') tally.undone++;
+        else tally.ended(failure, of === 'journal');
+        permit.release();
       }
-      if (this.#options.failFast && tally.failed > 0) this.kill();
     }
   }
 
@@ -272,18 +294,4 @@ export class MapRun {
     this.#writing[1](error);
     this.kill();
   }
-}
-
-function lines(outcomes: readonly Outcome[]): string {
-  return `${outcomes.map(({ text }) => text).join('\n')}\n`;
-}
-
-function failed(input: string, error: unknown, attempts: number): Pick<Outcome, 'text' | 'failure'> {
-  const { name, message, code, stack } = toError(error);
-  const text = `{"input":${input},"error":${JSON.stringify({ name, message, code, stack })},"attempts":${attempts}}`;
-  return { text, failure: { input, message: name === 'Error' ? message : `${name}: ${message}` } };
-}
-
-function toError(error: unknown): NodeJS.ErrnoException {
-  return error instanceof Error ? error : new Error(typeof error === 'string' ? error : format(error));
 }

@@ -20,7 +20,7 @@ export class Output {
     this.#stream = stream;
     this.#isOwn = isOwn;
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      this.#failure ??= error.code === 'EPIPE' ? new ReaderGoneError('the reader has gone', { cause: error }) : error;
+      this.#failure ??= failureOf(error);
       this.#wake?.();
       this.onFailure(this.#failure);
     });
@@ -56,11 +56,17 @@ export class Output {
   /** Resolves when all is written. */
   async end(): Promise<void> {
     if (this.#failure !== undefined) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve; // in case it fails
+    const error = await new Promise<Error | null | undefined>((resolve) => {
+      this.#wake = () => resolve(undefined); // in case it fails
+      // What they are called with comes before the error event.
       if (this.#isOwn) this.#stream.end(resolve);
-      else this.#stream.write('', () => resolve());
+      else this.#stream.write('', resolve);
     });
+    if (error) throw this.#failure ?? failureOf(error);
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+function failureOf(error: NodeJS.ErrnoException): Error {
+  return error.code === 'EPIPE' ? new ReaderGoneError('the reader has gone', { cause: error }) : error;
 }
