@@ -34,17 +34,22 @@ export function start(t: TestContext, path: string, { args = [], env = {}, uid }
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(uid !== undefined && { uid }),
   });
+  return watch(t, child, path);
+}
+
+/** Takes down what a child says, which is called `name`. It is killed, if it still is there, when the test ends. */
+export function watch(t: TestContext, child: ChildProcess, name: string): Program {
   let stdout = '';
   let stderr = '';
   const waiters = new Set<() => void>();
   const told = (): void => {
     for (const waiter of waiters) waiter();
   };
-  child.stdout.setEncoding('utf8').on('data', (text) => {
+  child.stdout?.setEncoding('utf8').on('data', (text) => {
     stdout += text;
     told();
   });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
+  child.stderr?.setEncoding('utf8').on('data', (text) => {
     stderr += text;
     told();
   });
@@ -75,7 +80,7 @@ export function start(t: TestContext, path: string, { args = [], env = {}, uid }
         const look = (): void => {
           const match = stdout.match(pattern) ?? stderr.match(pattern);
           if (match !== null) resolve(match);
-          else if (isOver) reject(new Error(`${path} never said ${pattern}:\n${stdout}\n${stderr}`));
+          else if (isOver) reject(new Error(`${name} never said ${pattern}:\n${stdout}\n${stderr}`));
           else return;
           waiters.delete(look);
         };

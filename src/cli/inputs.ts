@@ -1,5 +1,5 @@
 /** What is mapped: words of the command line, files found by globs, or the lines of a file or of stdin; one at a time. */
-import { createReadStream, existsSync, fstatSync, open } from 'node:fs';
+import { closeSync, createReadStream, existsSync, fstatSync, open } from 'node:fs';
 import { Socket } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
@@ -77,7 +77,10 @@ async function openFile(path: string): Promise<AsyncIterable<Uint8Array>> {
     throw new UsageError(`--from ${path} can't be read: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
   }
   const stats = fstatSync(fd);
-  if (stats.isDirectory()) throw new UsageError(`--from ${path}: that is a folder, not a file of lines`);
+  if (stats.isDirectory()) {
+    closeSync(fd);
+    throw new UsageError(`--from ${path}: that is a folder, not a file of lines`);
+  }
   // As a file, a pipe whose writer says nothing would keep the process from its end, even by process.exit().
   return stats.isFIFO() ? new Socket({ fd, readable: true, writable: false }) : createReadStream(path, { fd });
 }

@@ -46,8 +46,9 @@ async function main(args: readonly string[]): Promise<End> {
   } catch (error) {
     // Commander has said it already: help, the version, or what was wrong.
     if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : WRONG_USAGE, isAtOnce: false };
-    process.stderr.write(`errand: ${printable(messageOf(recordOf(error)))}\n`);
-    return { exitCode: error instanceof UsageError ? WRONG_USAGE : 1, isAtOnce: true };
+    const isUsage = error instanceof UsageError;
+    process.stderr.write(`errand: ${printable(isUsage ? error.message : messageOf(recordOf(error)))}\n`);
+    return { exitCode: isUsage ? WRONG_USAGE : 1, isAtOnce: true };
   }
 }
 

@@ -1,8 +1,10 @@
 /** The user's module: what its inputs are given to, and what else it may export. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { format } from 'node:util';
 import { UsageError } from './usage-error.ts';
 
 /** What the function is told besides its input. */
@@ -27,6 +29,8 @@ export interface MapModule {
   readonly digest: string;
 }
 
+/** The folder of the command's own files. */
+const HERE = fileURLToPath(new URL('.', import.meta.url));
 const HOOKS = ['onCreate', 'onDestroy', 'checkHealth', 'priority', 'key'] as const;
 
 /** Loads a module from a path. @throws UsageError that says what is wrong with it */
@@ -79,9 +83,25 @@ async function load(path: string, file: string): Promise<Exported> {
     return isNested ? inner : exported;
   } catch (error) {
     if (isTypeScriptRefusal(error, file)) throw new UsageError(howToLoadTypeScript(path), { cause: error });
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    throw new UsageError(`the module ${path} failed to load: ${text}`, { cause: error });
+    throw new UsageError(`the module ${path} failed to load: ${whereIn(file, error)}`, { cause: error });
   }
+}
+
+/** An error with the places in the user's own files. */
+function whereIn(file: string, error: unknown): string {
+  if (!(error instanceof Error)) return format(error);
+  const lines = (error.stack ?? error.message).split('\n');
+  const ours = lines.findIndex((line) => isFrame(line) && line.includes(HERE));
+  const theirs = (ours === -1 ? lines : lines.slice(0, ours)).filter((it) => !isFrame(it) || !it.includes('(node:'));
+  const text = theirs.join('\n');
+  if (!(error instanceof SyntaxError) || text.includes('://')) return text;
+  // Node tells the place of it to nobody but the terminal.
+  const said = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8' }).stderr;
+  return /^[\s\S]*?^SyntaxError: .*$/m.exec(said)?.[0] ?? text;
+}
+
+function isFrame(line: string): boolean {
+  return /^ +at /.test(line);
 }
 
 function isTypeScriptRefusal(error: unknown, file: string): boolean {

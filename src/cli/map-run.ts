@@ -223,6 +223,7 @@ export class MapRun {
   async #call(ctx: TaskContext<unknown>, value: unknown, calls: Calls, resource: unknown): Promise<string> {
     const { module, tally, say } = this.#parts;
     await this.#turn(ctx);
+    if (this.#isStopping) throw this.#beginning[0].cause;
     calls.count = ctx.attempt;
     calls.began = performance.now();
     if (ctx.attempt > 1) tally.retried++;
@@ -250,9 +251,8 @@ export class MapRun {
     tally.ran(input, performance.now() - began);
   }
 
-  /** Waits for the rate; that time isn't the function's. Rejects with a NotBegunError once no more is begun. */
+  /** Waits for the rate; that time isn't the function's. */
   async #turn(ctx: TaskContext<unknown>): Promise<void> {
-    if (this.#isStopping) throw this.#beginning[0].cause;
     if (this.#limiter === undefined || this.#limiter.allow()) return;
     ctx.pauseTimeout();
     await this.#limiter.wait(1, this.#beginning[0]);
