@@ -17,9 +17,9 @@ export function onInterrupt(listener: (times: number) => void): Interrupt {
   let lastAt = Number.NEGATIVE_INFINITY;
   let exitCode: number | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
-    const isSamePress = performance.now() - lastAt < SAME_PRESS_MS;
-    lastAt = performance.now();
-    if (isSamePress) return;
+    const now = performance.now();
+    if (now - lastAt < SAME_PRESS_MS) return;
+    lastAt = now; // of those that count: a key held down, or pressed in haste, gets through
     exitCode ??= 128 + constants.signals[signal];
     listener(++times);
   };

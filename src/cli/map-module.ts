@@ -1,5 +1,4 @@
 /** The user's module: what its inputs are given to, and what else it may export. */
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -83,12 +82,12 @@ async function load(path: string, file: string): Promise<Exported> {
     return isNested ? inner : exported;
   } catch (error) {
     if (isTypeScriptRefusal(error, file)) throw new UsageError(howToLoadTypeScript(path), { cause: error });
-    throw new UsageError(`the module ${path} failed to load: ${whereIn(file, error)}`, { cause: error });
+    throw new UsageError(`the module ${path} failed to load: ${await whereIn(file, error)}`, { cause: error });
   }
 }
 
 /** An error with the places in the user's own files. */
-function whereIn(file: string, error: unknown): string {
+async function whereIn(file: string, error: unknown): Promise<string> {
   if (!(error instanceof Error)) return format(error);
   const lines = (error.stack ?? error.message).split('\n');
   const ours = lines.findIndex((line) => isFrame(line) && line.includes(HERE));
@@ -96,6 +95,7 @@ function whereIn(file: string, error: unknown): string {
   const text = theirs.join('\n');
   if (!(error instanceof SyntaxError) || text.includes('://')) return text;
   // Node tells the place of it to nobody but the terminal.
+  const { spawnSync } = await import('node:child_process');
   const said = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8' }).stderr;
   return /^[\s\S]*?^SyntaxError: .*$/m.exec(said)?.[0] ?? text;
 }
