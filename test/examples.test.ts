@@ -1,9 +1,17 @@
 /** Every program in examples/ runs, says what it should, and ends by itself. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import type { ManagerStats } from 'errand';
+import measure, { key, onCreate, priority } from '../examples/measure.ts';
 import { ROOT, start } from './programs.ts';
 
 interface Expected {
@@ -177,8 +185,28 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
   },
 };
 
-/** Those that run until they are told to end have tests of their own. */
-const OTHERS = ['tour', 'web-server'];
+/** Modules for `errand map`, and those that run until they are told to end, have tests of their own. */
+const OTHERS = ['fetch', 'measure', 'web-server'];
+
+/** So large that it is never read to its end, and takes no place on the disk: a sparse file. */
+const ENDLESS = 2 ** 38;
+
+async function fileOf(t: TestContext, text: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'errand-example-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, 'file');
+  await writeFile(path, text);
+  return path;
+}
+
+/** The lines that `errand map` prints, in the order of their inputs. */
+function outcomesIn(stdout: string): { readonly input: string; readonly value: unknown }[] {
+  const outcomes = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { readonly input: string; readonly value: unknown });
+  return outcomes.sort((a, b) => (a.input < b.input ? -1 : 1));
+}
 
 test('every example is tested', () => {
   const files = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.ts'));
@@ -236,6 +264,98 @@ describe('example', { concurrency: 2, timeout: 60_000 }, () => {
       assert.equal(await program.ended, 0);
       assert.match(program.stdout, /stopped: 1 completed, 0 canceled\n$/);
       assert.equal(program.stderr, '');
+    });
+  });
+
+  describe('measure', () => {
+    const never = new AbortController().signal;
+
+    test('counts the bytes and lines of a text, and digests it, through a buffer it is lent', async (t) => {
+      const path = await fileOf(t, 'one\ntwo\n');
+      const sha256 = createHash('sha256').update('one\ntwo\n').digest('hex');
+      assert.deepEqual(await measure(path, { signal: never }, Buffer.alloc(3)), { bytes: 8, lines: 2, sha256 });
+      assert.deepEqual(await measure(path, { signal: never }, onCreate()), { bytes: 8, lines: 2, sha256 });
+    });
+
+    test('counts no lines of what is no text, and none of nothing', async (t) => {
+      const binary = await measure(await fileOf(t, 'one\n\0'), { signal: never }, onCreate());
+      assert.equal(binary.lines, null);
+      const empty = await measure(await fileOf(t, ''), { signal: never }, onCreate());
+      assert.deepEqual([empty.bytes, empty.lines], [0, 0]);
+    });
+
+    test('ends between two reads when it is told to', async (t) => {
+      const path = await fileOf(t, '');
+      await truncate(path, ENDLESS);
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      const measured = measure(path, { signal: controller.signal }, onCreate());
+      setImmediate(() => controller.abort(reason));
+      await assert.rejects(measured, reason);
+    });
+
+    test('has small files go first, and folders take turns', async (t) => {
+      const [empty, small, same, large] = await Promise.all(
+        [0, 3, 4, 5_000].map((bytes) => fileOf(t, 'x'.repeat(bytes)).then(priority)),
+      );
+      assert.ok(empty! > small! && small === -2 && same === -3 && same > large!, `${empty} ${small} ${same} ${large}`);
+      assert.equal(key('src/go/channel.ts'), 'src/go');
+    });
+
+    test('is what `npm start` runs, on all of this project, with the flags it is given', async () => {
+      const { NODE_TEST_CONTEXT, ...env } = process.env;
+      const { stdout, stderr } = await promisify(execFile)('npm', ['start', '--silent', '--', '--concurrency', '2'], {
+        cwd: ROOT,
+        env,
+        maxBuffer: 2 ** 24,
+      });
+      const outcomes = outcomesIn(stdout);
+      const inputs = outcomes.map(({ input }) => input);
+      for (const path of ['README.md', 'package.json', 'src/cli/main.ts', 'examples/measure.ts']) {
+        assert.ok(inputs.includes(path), path);
+      }
+      const { value } = outcomes.find(({ input }) => input === 'package.json')!;
+      const text = readFileSync(join(ROOT, 'package.json'));
+      const lines = text.toString().split('\n').length - 1;
+      const sha256 = createHash('sha256').update(text).digest('hex');
+      assert.deepEqual(value, { bytes: text.length, lines, sha256 });
+      assert.match(stderr, new RegExp(`^Inputs +${inputs.length} of ${inputs.length} done`, 'm'));
+      const wrong = promisify(execFile)('npm', ['start', '--silent', '--', '--concurrency', '0'], { cwd: ROOT, env });
+      await assert.rejects(wrong, /--concurrency takes a whole number from 1/);
+    });
+  });
+
+  describe('fetch', () => {
+    test('tries again what was refused for now, and takes any other answer', async (t) => {
+      let asked = 0;
+      const server = createServer(({ url }, response) => {
+        const status = url === '/missing' ? 404 : url === '/busy' && asked++ < 2 ? 503 : 200;
+        response.writeHead(status).end('text');
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.after(() => server.close().closeAllConnections());
+      const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const urls = ['/busy', '/fine', '/missing'].map((path) => base + path);
+      const args = ['map', 'examples/fetch.ts', ...urls, '--retries', '2', '--quiet'];
+      const program = start(t, 'src/cli/main.ts', { args });
+      assert.equal(await program.ended, 0, program.stderr);
+      assert.equal(program.stderr, '');
+      const expected = [200, 200, 404].map((status, i) => ({ input: urls[i], value: { status, bytes: 4 } }));
+      assert.deepEqual(outcomesIn(program.stdout), expected);
+      assert.equal(asked, 3);
+    });
+
+    test('fails with the answer when there is no further try, and with an input that is no URL', async (t) => {
+      const server = createServer((_, response) => void response.writeHead(503).end());
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.after(() => server.close().closeAllConnections());
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      const args = ['map', 'examples/fetch.ts', url, 'nonsense', '--quiet'];
+      const program = start(t, 'src/cli/main.ts', { args });
+      assert.equal(await program.ended, 1);
+      assert.equal(program.stdout, '');
+      assert.ok(program.stderr.includes(`failed: ${url}: 503 Service Unavailable\n`), program.stderr);
+      assert.match(program.stderr, /failed: nonsense: TypeError: Invalid URL\n/);
     });
   });
 });
