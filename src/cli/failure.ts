@@ -32,6 +32,7 @@ export function recordOf(error: unknown, causes = CAUSES): FailureRecord {
 /** The message, and those of its causes where it doesn't tell them itself. */
 export function messageOf({ message, cause }: FailureRecord): string {
   if (cause === undefined) return message;
-  const why = messageOf(cause);
+  // Of a connection that was refused at several addresses, the code is all there is.
+  const why = messageOf(cause) || String(cause.code ?? '');
   return why === '' || message.includes(why) ? message : `${message}: ${why}`;
 }

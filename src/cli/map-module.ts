@@ -30,6 +30,11 @@ export interface MapModule {
 
 /** The folder of the command's own files. */
 const HERE = fileURLToPath(new URL('.', import.meta.url));
+const LOADER = 'With tsx installed (npm install --save-dev tsx):  NODE_OPTIONS="--import tsx" errand map ...';
+/** What Node says of an ES module that it takes for the other kind. */
+const TAKEN_FOR_COMMONJS = /Unexpected token 'export'|import statement outside a module|top level bodies of modules/;
+/** The first line of an error that begins with where it is. */
+const PLACE = /^\S.*:\d+\n/;
 const HOOKS = ['onCreate', 'onDestroy', 'checkHealth', 'priority', 'key'] as const;
 
 /** Loads a module from a path. @throws UsageError that says what is wrong with it */
@@ -82,7 +87,9 @@ async function load(path: string, file: string): Promise<Exported> {
     return isNested ? inner : exported;
   } catch (error) {
     if (isTypeScriptRefusal(error, file)) throw new UsageError(howToLoadTypeScript(path), { cause: error });
-    throw new UsageError(`the module ${path} failed to load: ${await whereIn(file, error)}`, { cause: error });
+    throw new UsageError(`the module ${path} failed to load: ${await whereIn(file, error)}${adviceOn(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -91,9 +98,9 @@ async function whereIn(file: string, error: unknown): Promise<string> {
   if (!(error instanceof Error)) return format(error);
   const lines = (error.stack ?? error.message).split('\n');
   const ours = lines.findIndex((line) => isFrame(line) && line.includes(HERE));
-  const theirs = (ours === -1 ? lines : lines.slice(0, ours)).filter((it) => !isFrame(it) || !it.includes('(node:'));
+  const theirs = (ours === -1 ? lines : lines.slice(0, ours)).filter((it) => !isFrame(it) || !/[ (]node:/.test(it));
   const text = theirs.join('\n');
-  if (!(error instanceof SyntaxError) || text.includes('://')) return text;
+  if (!(error instanceof SyntaxError) || text.includes('://') || PLACE.test(text)) return text;
   // Node tells the place of it to nobody but the terminal.
   const { spawnSync } = await import('node:child_process');
   const said = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8' }).stderr;
@@ -107,15 +114,21 @@ function isFrame(line: string): boolean {
 function isTypeScriptRefusal(error: unknown, file: string): boolean {
   if (!/\.[mc]?tsx?$/.test(file)) return false;
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ERR_UNKNOWN_FILE_EXTENSION') return String(message).includes(file);
-  return code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX' || code === 'ERR_INVALID_TYPESCRIPT_SYNTAX';
+  return code === 'ERR_UNKNOWN_FILE_EXTENSION' && String(message).includes(file);
 }
 
 function howToLoadTypeScript(path: string): string {
-  return [
-    `Node ${process.versions.node} can't load ${path}: TypeScript needs Node 22.18 or later, or a loader.`,
-    'With tsx installed (npm install --save-dev tsx):  NODE_OPTIONS="--import tsx" errand map ...',
-  ].join('\n');
+  const needs = path.endsWith('x') ? 'JSX needs a loader' : 'TypeScript needs Node 22.18 or later, or a loader';
+  return `Node ${process.versions.node} can't load ${path}: ${needs}.\n${LOADER}`;
+}
+
+/** What to do about an error whose message doesn't say it; beginning with a line break. */
+export function adviceOn(error: unknown): string {
+  if (!(error instanceof SyntaxError)) return '';
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') return `\nNode takes types away, and can't do more.\n${LOADER}`;
+  if (!TAKEN_FOR_COMMONJS.test(message)) return '';
+  return '\nNode takes the file for CommonJS: call it .mjs or .mts, or say "type": "module" in its package.json.';
 }
 
 function describe(exported: Exported): string {

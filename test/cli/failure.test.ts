@@ -40,6 +40,10 @@ test(
     assert.equal(messageOf(record), 'fetch failed: connect ECONNREFUSED');
     assert.equal(recordOf(new DOMException('the end', 'AbortError')).code, DOMException.ABORT_ERR);
 
+    // As Node has it where a name has several addresses.
+    const nowhere = Object.assign(new AggregateError([refused], ''), { code: 'ECONNREFUSED' });
+    assert.equal(messageOf(recordOf(new TypeError('fetch failed', { cause: nowhere }))), 'fetch failed: ECONNREFUSED');
+
     refused.cause = failed;
     assert.match(messageOf(recordOf(failed)), /^fetch failed: connect ECONNREFUSED/);
     // What tells its cause itself isn't told twice.
