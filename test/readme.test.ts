@@ -2,13 +2,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { format } from 'node:util';
 import * as errand from 'errand';
 import { withLeakCheck } from 'errand/testing';
-import { ROOT } from './programs.ts';
+import { mapCommand } from '../src/cli/map-command.ts';
+import { ROOT, start } from './programs.ts';
 import { removeSnippets, SNIPPET_DIR, snippetsOf, writeSnippets } from './snippets.ts';
 
 const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)]
@@ -106,6 +111,40 @@ describe('README.md', () => {
       (name) => name !== 'constructor' && name !== 'removeListener',
     );
     for (const name of methods) assert.match(readme, new RegExp(`\\b${name}\\b`), name);
+  });
+});
+
+describe('errand map', () => {
+  const flags = mapCommand(() => {}).options.map(({ long }) => long!);
+
+  test('has every flag in README.md and in docs/cli.md, and those have no other', () => {
+    const section = readme.split(/^## errand map$/m)[1]!.split(/^## /m)[0]!;
+    for (const [page, text] of [
+      ['README.md', section],
+      ['docs/cli.md', read('docs/cli.md')],
+    ] as const) {
+      for (const flag of flags) assert.ok(text.includes(`\`${flag}`), `${page} lacks ${flag}`);
+      for (const [, flag] of text.matchAll(/`(--[a-z-]+)/g)) assert.ok(flags.includes(flag!), `${page} has ${flag}`);
+    }
+  });
+
+  test('runs the module in README.md as it stands there', { timeout: 30_000 }, async (t) => {
+    const [, name, source] = /^```js\n\/\/ (\S+)\n(.*?)^```$/ms.exec(readme)!;
+    const folder = await mkdtemp(join(tmpdir(), 'errand-readme-'));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    await writeFile(join(folder, name!), source!);
+    let asked = 0;
+    const server = createServer((_, response) => {
+      response.writeHead(asked++ === 0 ? 503 : 200, { 'content-type': 'text/plain' }).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close().closeAllConnections());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const args = ['map', join(folder, name!), url, '--retries', '1', '--quiet'];
+    const program = start(t, 'src/cli/main.ts', { args });
+    assert.equal(await program.ended, 0, program.stderr);
+    assert.deepEqual(JSON.parse(program.stdout), { input: url, value: { status: 200, type: 'text/plain' } });
+    assert.equal(program.stderr, `again: ${url}\n`);
   });
 });
 
