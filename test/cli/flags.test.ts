@@ -67,6 +67,7 @@ test(
 
 test(
   '--timeout ends a call for itself, and the run when the last call is one that never ends',
+  { timeout: 20_000 }, // less than the manager would wait for it
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     desk.write(
@@ -90,6 +91,7 @@ test(
       assert.match(error.message, /100 ms/);
     }
     assert.match(stderr, /^Inputs +3 of 3 done, 1 completed, 2 failed$/m);
+    assert.match(stderr, /^Slowest +\d+ ms +(heeds|ignores)\n +\d+ ms +(heeds|ignores)$/m);
   }),
 );
 

@@ -65,7 +65,7 @@ test(
       };`,
     );
     const inputs = ['runs', 'tries', 'waits', 'waits too'];
-    const args = ['map', 'm.mjs', ...inputs, '--journal', 'journal', '--retries', '1'];
+    const args = ['map', 'm.mjs', ...inputs, '--journal', 'journal', '--retries', '20'];
     const errand = desk.start([...args, '--concurrency', '2']);
     await errand.until(/began runs/);
     await errand.until(/began tries/);

@@ -61,7 +61,14 @@ test(
     await whole.append(inputs.map((input) => outcome(input, 1)));
     await whole.close();
     const bytes = readFileSync(path);
-    for (let length = 0; length <= bytes.length; length++) {
+    // What is torn is gone, also where little comes after it.
+    writeFileSync(path, Buffer.concat([bytes, Buffer.from(outcome('torn', 'x'.repeat(1_000)).slice(0, -1))]));
+    const mended = await Journal.open(path, HEADER);
+    assert.ok(readFileSync(path).equals(bytes));
+    await mended.close();
+
+    const headerLength = bytes.indexOf('\n');
+    for (let length = 0; length <= bytes.length; length += length < headerLength - 9 ? 9 : 1) {
       writeFileSync(path, bytes.subarray(0, length));
       const ended = bytes.subarray(0, length).toString('latin1').split('\n').length - 1;
       const journal = await Journal.open(path, HEADER);

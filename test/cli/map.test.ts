@@ -151,7 +151,7 @@ test(
 );
 
 test(
-  'when no resource can be made, at first or later on, the run fails with the reason',
+  'when no resource can be made, at first or later on, the run fails with the reason; a bad one is replaced, not for ever',
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     const onCreate = `export const onCreate = () => { if (++made > limit) throw new Error('no \\x1b[31mconnection'); };`;
@@ -159,9 +159,11 @@ test(
       export default (input) => { if (input === 'bad') throw new Error('lost'); return 1; };`;
     desk.write('never.mjs', `let made = 0; const limit = 0; ${onCreate} ${rest}`);
     desk.write('later.mjs', `let made = 0; const limit = 1; ${onCreate} ${rest}`);
-    const [never, later] = await Promise.all([
+    desk.write('always.mjs', `export const onCreate = () => 1; ${rest}`);
+    const [never, later, always] = await Promise.all([
       desk.map(['never.mjs', 'a', 'bad', 'b', '--concurrency', '1']),
       desk.map(['later.mjs', 'a', 'bad', 'b', '--concurrency', '1']),
+      desk.map(['always.mjs', 'a', 'bad', 'b', '--retries', '9', '--errors', 'errors']),
     ]);
     assert.deepEqual([never.code, later.code], [1, 1]);
     assert.equal(never.results.length, 0);
@@ -170,6 +172,12 @@ test(
       assert.match(stderr, /\nerrand: no worker is ready: 5 creations in a row have failed, .*: no connection\n$/);
     }
     assert.match(later.stderr, /1 of 3 done, 1 completed, 2 not done/);
+    // Where they can always be made, the input is given up for which they always are bad.
+    assert.equal(always.code, 1);
+    assert.deepEqual(always.results.map(({ input }) => input).sort(), ['a', 'b']);
+    const [failure] = failuresOf(desk.read('errors'));
+    assert.deepEqual([failure!.input, failure!.attempts, failure!.error.name], ['bad', 4, 'MaxRetriesError']);
+    assert.equal(failure!.error.cause?.message, 'lost');
   }),
 );
 
