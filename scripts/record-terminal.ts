@@ -5,7 +5,7 @@
  *
  * README's, docs/images/errand-map.svg, is of 110 columns, while examples/web-server.ts runs beside; that refuses some:
  *
- *   errand map examples/fetch.ts http://localhost:{8081,8080/{1..800}} --concurrency 8 --retries 3 > ok.ndjson
+ *   errand map examples/fetch.ts http://localhost:{8081,8080/{1..800}} --concurrency 7 --retries 3 > ok.ndjson
  *
  * The line is typed into a shell in the root of the project, in a terminal of tmux, which has to be installed; `errand`
  * is this project's, from its sources. The picture has no path of the machine in it, or there is none.

@@ -18,23 +18,23 @@ const KILL_MS = 3_000;
 
 interface Flags {
   readonly from?: string;
-  readonly json: boolean;
+  readonly json?: true;
   readonly concurrency: number;
   readonly timeout?: number;
   readonly retries: number;
   readonly rate?: Rate;
-  readonly ordered: boolean;
+  readonly ordered?: true;
   readonly out?: string;
   readonly errors?: string;
   readonly journal?: string;
-  readonly replay: boolean;
-  readonly failFast: boolean;
-  readonly quiet: boolean;
+  readonly replay?: true;
+  readonly failFast?: true;
+  readonly quiet?: true;
 }
 
 const EXAMPLES = `
 The module's default export is the function; it may also export onCreate, onDestroy, checkHealth, priority(input) and
-key(input), as a TaskManager and its tasks take them:
+key(input), as a TaskManager and its tasks take them. All calls share one thread: it is for work that waits.
 
   // size.mjs
   import { stat } from 'node:fs/promises';
@@ -57,7 +57,7 @@ export function mapCommand(done: Done): Command {
     .argument('<module>', 'a file whose default export is (input, { signal, attempt, log }, resource) => value')
     .argument('[inputs...]', 'inputs, or globs of files (quote them)')
     .option('--from <file>', 'take the lines of a file as inputs; - is stdin')
-    .option('--json', 'inputs are JSON, one to a line', false)
+    .option('--json', 'inputs are JSON, one to a line')
     .option(
       '--concurrency <n>',
       'how many run at once',
@@ -66,7 +66,7 @@ export function mapCommand(done: Done): Command {
     )
     .option(
       '--timeout <time>',
-      'a limit for each run, such as 500ms or 5s',
+      'a limit for each run, such as 500ms or 5s; a run that exceeds it is not repeated',
       flag((text) => parseDuration('--timeout', text)),
     )
     .option(
@@ -80,13 +80,13 @@ export function mapCommand(done: Done): Command {
       'begin at most so many, such as 10/s or 100/m',
       flag((text) => parseRate('--rate', text)),
     )
-    .option('--ordered', 'print results in the order of the inputs', false)
+    .option('--ordered', 'print results in the order of the inputs')
     .option('--out <file>', 'write results to a file instead of stdout')
     .option('--errors <file>', 'write failures to a file, as JSON lines')
     .option('--journal <file>', 'keep outcomes in a file, and skip those it holds already')
-    .option('--replay', 'print the outcomes that the journal holds as well', false)
-    .option('--fail-fast', 'end with the first failure', false)
-    .option('--quiet', 'show no progress and no report', false)
+    .option('--replay', 'print the outcomes that the journal holds as well')
+    .option('--fail-fast', 'end with the first failure')
+    .option('--quiet', 'show no progress and no report')
     .addHelpText('after', EXAMPLES)
     .action(async (module: string, inputs: string[], flags: Flags) => map(module, inputs, flags, done));
 }
@@ -104,7 +104,15 @@ function flag<T>(parse: (text: string) => T): (text: string) => T {
 }
 
 async function map(modulePath: string, words: readonly string[], flags: Flags, done: Done): Promise<void> {
-  const { concurrency, retries, ordered, failFast, replay, quiet, json } = flags;
+  const {
+    concurrency,
+    retries,
+    ordered = false,
+    failFast = false,
+    replay = false,
+    quiet = false,
+    json = false,
+  } = flags;
   if (replay && flags.journal === undefined)
     throw new UsageError('--replay prints what a journal holds: name it with --journal');
   const module = await loadMapModule(modulePath);
