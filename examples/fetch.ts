@@ -1,7 +1,7 @@
 /**
  * A module for `errand map`: fetches URLs, and says how each answered.
  *
- *   errand map fetch.ts --from urls.txt --concurrency 20 --timeout 5s --retries 3 --journal fetch.journal
+ *   errand map fetch.ts --from urls.txt --concurrency 20 --timeout 5s --retries 3 --journal fetch.journal --out pages.ndjson
  *
  * What it shows: hosts that take turns, a signal handed on, and an error for an answer that is worth another try.
  */
