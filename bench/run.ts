@@ -11,7 +11,7 @@ import { between, markdown, table } from './lib/report.ts';
 import { combine, type Measured, type Results, readResults, type SuiteResult, writeResults } from './lib/results.ts';
 import type { Suite } from './lib/suite.ts';
 
-/** The order in which they are run and shown: those of the manager, with budgets first; then the ground floor. */
+/** The order in which they are run and shown: those of the manager, with budgets first; the ground floor; the command. */
 const SUITES = [
   'throughput',
   'deep-queue',
@@ -32,6 +32,7 @@ const SUITES = [
   'semaphore',
   'mutex',
   'group',
+  'cli',
 ];
 
 const RESULTS = new URL('./results/', import.meta.url);

@@ -30,6 +30,7 @@ export async function measureTime(cases: readonly Case[], { rounds, warmup, onRo
       task.reset();
       const { result } = await task.run();
       if (result.state === 'errored') throw result.error;
+      cases[i]!.check?.();
       if (round < warmup || result.state !== 'completed') continue;
       samples[i]!.push((result.latency.p50 * 1e6) / cases[i]!.tasks);
     }

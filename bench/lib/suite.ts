@@ -19,6 +19,8 @@ export interface Case {
   readonly tasks: number;
   /** One whole batch, from the first submission to the last end. A suite in bytes says how many the batch took. */
   run(): Promise<number | void>;
+  /** Throws if the batch has not done all its work. Its time isn't counted. */
+  check?(): void;
 }
 
 /** What a case costs, by name: that of the mode the figure is made for if there is one, else that of neither. */
