@@ -1,10 +1,10 @@
-// Bundles the `errand` command, and the libraries that only it needs, into dist/cli: so nobody else has to install them.
+// Bundles the `errand` command, and all libraries that it needs, into dist/cli: so nobody has to install those that only
+// it needs, and it starts faster, as Node has a single file to find and to load.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
 const OUT = 'dist/cli';
-const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 const { metafile } = await build({
   entryPoints: ['src/cli/main.ts'],
@@ -13,7 +13,6 @@ const { metafile } = await build({
   platform: 'node',
   format: 'esm',
   target: 'node20',
-  external: Object.keys(dependencies),
   // What is CommonJS among them asks for Node's modules by `require`, which modules don't have.
   banner: { js: "import { createRequire as from } from 'node:module';\nconst require = from(import.meta.url);" },
   // Identifiers stay: errors are named for their classes.
