@@ -94,6 +94,7 @@ export class Journal {
 
   /** An outcome of this input that nobody has taken yet, if there is one. */
   take(input: unknown): Kept | undefined {
+    if (this.#places.size === 0) return undefined; // nor is a digest made for nothing
     const digest = digestOf(input);
     const place = this.#places.get(digest);
     if (place === undefined) return undefined;
