@@ -53,8 +53,8 @@ async function* iterate(entries: readonly Entry[]): AsyncGenerator<Entry> {
 async function expand(words: readonly string[]): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (const word of words) {
-    // A file may be called what looks like a pattern.
-    if (!isDynamicPattern(word) || existsSync(word)) {
+    // A file may be called what looks like a pattern, and a URL often looks like one.
+    if (!isDynamicPattern(word) || word.includes('://') || existsSync(word)) {
       entries.push({ input: word });
       continue;
     }

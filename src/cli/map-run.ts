@@ -22,8 +22,8 @@ import { watchResources } from './resources.ts';
 import type { Tally } from './tally.ts';
 import type { Rate } from './values.ts';
 
-/** Inputs taken up beyond those that run: enough that no worker waits for the loop. */
-const AHEAD = 64;
+/** Inputs taken up beyond those that run: so no worker waits for the loop, and one flush of the journal serves many. */
+const AHEAD = 256;
 const SILENT = { debug() {}, info() {}, warn() {} };
 const RETRY = { backoff: 'exponential', baseMs: 200, maxMs: 30_000, jitter: 'full' } as const;
 
@@ -58,6 +58,29 @@ interface Calls {
   count: number;
   /** When the one under way began. */
   began: number | undefined;
+}
+
+/** A class, as a literal with a getter takes longer to make than all the rest of a call. */
+class CallContext implements MapContext {
+  readonly attempt: number;
+  readonly #ctx: TaskContext<unknown>;
+  readonly #say: (text: string) => void;
+
+  constructor(ctx: TaskContext<unknown>, say: (text: string) => void) {
+    this.#ctx = ctx;
+    this.#say = say;
+    this.attempt = ctx.attempt;
+  }
+
+  // Made when they are read, as most functions read neither; and to be taken out of it, as `{ signal, log }`.
+  get signal(): AbortSignal {
+    return this.#ctx.signal;
+  }
+
+  get log(): (...values: unknown[]) => void {
+    const say = this.#say;
+    return (...values) => say(format(...values));
+  }
 }
 
 export class MapRun {
@@ -222,21 +245,14 @@ export class MapRun {
   /** One call of the function. Its value becomes JSON here, so that one which can't is a failure like others. */
   async #call(ctx: TaskContext<unknown>, value: unknown, calls: Calls, resource: unknown): Promise<string> {
     const { module, tally, say } = this.#parts;
-    await this.#turn(ctx);
+    if (this.#limiter !== undefined) await this.#turn(ctx, this.#limiter);
     if (this.#isStopping) throw this.#beginning[0].cause;
     calls.count = ctx.attempt;
     calls.began = performance.now();
     if (ctx.attempt > 1) tally.retried++;
     tally.running++;
-    const context: MapContext = {
-      get signal() {
-        return ctx.signal;
-      },
-      attempt: ctx.attempt,
-      log: (...values) => say(format(...values)),
-    };
     try {
-      return JSON.stringify(await module.run(value, context, resource)) ?? 'null';
+      return JSON.stringify(await module.run(value, new CallContext(ctx, say), resource)) ?? 'null';
     } finally {
       this.#over(calls);
     }
@@ -252,10 +268,10 @@ export class MapRun {
   }
 
   /** Waits for the rate; that time isn't the function's. */
-  async #turn(ctx: TaskContext<unknown>): Promise<void> {
-    if (this.#limiter === undefined || this.#limiter.allow()) return;
+  async #turn(ctx: TaskContext<unknown>, limiter: RateLimiter): Promise<void> {
+    if (limiter.allow()) return;
     ctx.pauseTimeout();
-    await this.#limiter.wait(1, this.#beginning[0]);
+    await limiter.wait(1, this.#beginning[0]);
     ctx.resumeTimeout();
   }
 

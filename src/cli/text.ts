@@ -3,14 +3,16 @@ import { stripVTControlCharacters } from 'node:util';
 import picocolors from 'picocolors';
 import type { Colors } from 'picocolors/types.js';
 import stringWidth from 'string-width';
+import { onceValue } from '../go/once.ts';
 
 const CONTROLS = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 /** No character that is seen takes more code units a column than this. */
 const CODE_UNITS_PER_COLUMN = 16;
 const SECONDS_PER_DAY = 86_400;
 
-const characters = new Intl.Segmenter();
-const number = new Intl.NumberFormat('en-US');
+// Made when first needed: each takes milliseconds, which every start would pay.
+const characters = onceValue(() => new Intl.Segmenter());
+const number = onceValue(() => new Intl.NumberFormat('en-US'));
 
 /** The part of a stream that is looked at. */
 export type Terminal = Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'write'>;
@@ -69,7 +71,7 @@ export function cutMiddle(text: string, columns: number): string {
 
 function start(text: string, columns: number): string {
   let width = 0;
-  for (const { segment, index } of characters.segment(text)) {
+  for (const { segment, index } of characters().segment(text)) {
     width += widthOf(segment);
     if (width > columns) return text.slice(0, index);
   }
@@ -81,7 +83,7 @@ function end(text: string, columns: number): string {
   const near = text.slice(Math.max(0, text.length - columns * CODE_UNITS_PER_COLUMN));
   let from = near.length;
   let width = 0;
-  for (const { segment, index } of [...characters.segment(near)].reverse()) {
+  for (const { segment, index } of [...characters().segment(near)].reverse()) {
     width += widthOf(segment);
     if (width > columns) break;
     from = index;
@@ -90,7 +92,7 @@ function end(text: string, columns: number): string {
 }
 
 export function count(value: number): string {
-  return number.format(value);
+  return number().format(value);
 }
 
 /** Outcomes a second, or a minute if they are few. */

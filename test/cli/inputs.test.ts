@@ -118,6 +118,7 @@ describe('words', () => {
         ...at('a.txt', 'b.txt', 'sub/c.txt', 'a.txt'),
       ]);
       assert.deepEqual(await inputsOf(...at('{d,a}.*')), at('a.txt', 'd.md'));
+      assert.deepEqual(await inputsOf('http://localhost/?a=*'), ['http://localhost/?a=*']);
       // A file that is called so comes before what its name could mean.
       assert.deepEqual(await inputsOf(...at('e[1].md')), at('e[1].md'));
       await assert.rejects(inputsOf(...at('*.js')), (error: unknown) => {
