@@ -40,6 +40,8 @@ export class Journal {
   readonly isResumed: boolean;
   /** Where the next outcome goes. */
   #end: number;
+  /** What was read last. */
+  #block = { start: 0, bytes: Buffer.alloc(0) };
 
   private constructor(file: FileHandle, places: Map<string, number | number[]>, end: number) {
     this.#file = file;
@@ -103,10 +105,18 @@ export class Journal {
     return { offset: Math.floor(first / 2), failed: first % 2 === 1 };
   }
 
-  /** Its line. */
+  /** Its line. Those that stand close together are read at once. */
   async read({ offset }: Kept): Promise<string> {
-    for await (const { text } of linesOf(this.#file, offset)) return text;
-    throw new Error(`the journal has no outcome at ${offset}: was it changed meanwhile?`);
+    for (let size = CHUNK_BYTES; ; size *= 2) {
+      const { start, bytes } = this.#block;
+      const end = offset < start ? -1 : bytes.indexOf(NEWLINE, offset - start);
+      if (end !== -1) return bytes.toString('utf8', offset - start, end);
+      const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, offset);
+      if (start === offset && bytesRead <= bytes.length) {
+        throw new Error(`the journal has no outcome at ${offset}: was it changed meanwhile?`);
+      }
+      this.#block = { start: offset, bytes: buffer.subarray(0, bytesRead) };
+    }
   }
 
   /** Resolves when the lines are on disk. One call at a time. */
@@ -132,15 +142,15 @@ interface Line {
   readonly next: number;
 }
 
-/** The lines of a file from a place on; not the last one if it isn't ended. */
-async function* linesOf(file: FileHandle, from = 0): AsyncGenerator<Line> {
-  let rest: Buffer = Buffer.alloc(0);
-  let offset = from; // of the rest
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+/** The lines of a file; not the last one if it isn't ended. */
+async function* linesOf(file: FileHandle): AsyncGenerator<Line> {
+  let rest = Buffer.alloc(0);
+  let offset = 0; // of the rest
   for (;;) {
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, offset + rest.length);
+    const size = Math.max(CHUNK_BYTES, rest.length); // a line of megabytes is put together a few times, not many
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(size), 0, size, offset + rest.length);
     if (bytesRead === 0) return;
-    rest = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+    rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
     let start = 0;
     for (let at = rest.indexOf(NEWLINE); at !== -1; at = rest.indexOf(NEWLINE, start)) {
       yield { text: rest.toString('utf8', start, at), offset: offset + start, next: offset + at + 1 };

@@ -1,6 +1,6 @@
 /** What a journal keeps, what it refuses, and what is left of it after a crash. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Journal, type JournalHeader } from '../../src/cli/journal.ts';
@@ -47,8 +47,15 @@ test(
     await second.append([outcome('b', 5)]);
     await second.close();
     const third = await Journal.open(path, HEADER);
-    assert.equal(await third.read(third.take('b')!), outcome('b', 5));
+    const kept = third.take('b')!;
+    assert.equal(await third.read(kept), outcome('b', 5));
     await third.close();
+
+    // It isn't there any more when it is asked for.
+    const fourth = await Journal.open(path, HEADER);
+    truncateSync(path, kept.offset + 5);
+    await assert.rejects(fourth.read(kept), /the journal has no outcome at \d+: was it changed meanwhile\?/);
+    await fourth.close();
   }),
 );
 
