@@ -24,6 +24,8 @@ import type { Rate } from './values.ts';
 
 /** Inputs taken up beyond those that run: so no worker waits for the loop, and one flush of the journal serves many. */
 const AHEAD = 256;
+/** A call that lives on after its timeout keeps its place so long: sooner than in a server, as people wait for it. */
+const ABANDON_AFTER_MS = 5_000;
 const SILENT = { debug() {}, info() {}, warn() {} };
 const RETRY = { backoff: 'exponential', baseMs: 200, maxMs: 30_000, jitter: 'full' } as const;
 
@@ -107,6 +109,7 @@ export class MapRun {
       workerCount: concurrency,
       maxWorkerCount: concurrency,
       burstIntervalMs: 0,
+      abandonAfterMs: ABANDON_AFTER_MS,
       collector: false,
       timeoutMs,
       ...(retries > 0 && { retry: { ...RETRY, attempts: retries + 1, retryIf: () => !this.#isStopping } }),
