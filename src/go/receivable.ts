@@ -5,7 +5,7 @@
  * Invariant: nobody waits to receive while there is something to receive.
  */
 import type { CancelScope } from './scope.ts';
-import { inNextTurn, isTurnOver } from './turn.ts';
+import { inNextTurn, isTurnOver, told } from './turn.ts';
 import { Waiter, type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
 
 /** What a receive gives: a value, or none once the channel is closed and empty. */
@@ -223,10 +223,4 @@ class Values<T> implements AsyncIterableIterator<T, undefined> {
   [Symbol.asyncIterator](): this {
     return this;
   }
-}
-
-/** A promise of what was there already. */
-function told<Result>(result: Result): Promise<Result> {
-  if (!isTurnOver()) return Promise.resolve(result);
-  return new Promise((resolve) => inNextTurn(() => resolve(result)));
 }

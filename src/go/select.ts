@@ -25,7 +25,7 @@ import {
   take,
 } from './receivable.ts';
 import { type CancelScope, follow, isContext, isSignal, scopeFor } from './scope.ts';
-import { inNextTurn, isTurnOver } from './turn.ts';
+import { inNextTurn, isTurnOver, told } from './turn.ts';
 import { type WaitOptions, type WaitQueue, waitScope } from './wait-queue.ts';
 
 /**
@@ -158,12 +158,6 @@ function received(name: string, channel: Receivable<unknown>): AnyOutcome {
   // Ready means that there is something; but a channel's clock may be the user's, and go backwards.
   if (value === NOTHING) throw new Error(`case ${name} was ready and then wasn't: does its clock go backwards?`);
   return { case: name, value, ok: true };
-}
-
-/** A promise of what had no need to wait. */
-function told(outcome: AnyOutcome): Promise<AnyOutcome> {
-  if (!isTurnOver()) return Promise.resolve(outcome);
-  return new Promise((resolve) => inNextTurn(() => resolve(outcome)));
 }
 
 /** A select that waits, made like a PromiseReceiver: one waiter at each of its channels, and a listener at each of its contexts. */

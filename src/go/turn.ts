@@ -47,6 +47,12 @@ export function inNextTurn(tell: () => void): void {
   else timeout(begin, 0);
 }
 
+/** Counts a hand-over that had no need to wait, and promises what came of it. */
+export function told<Result>(result: Result): Promise<Result> {
+  if (!isTurnOver()) return Promise.resolve(result);
+  return new Promise((resolve) => inNextTurn(() => resolve(result)));
+}
+
 function begin(): void {
   const told = late;
   late = [];
