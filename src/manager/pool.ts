@@ -36,6 +36,11 @@ export class RunPool implements WorkerHome {
     return undefined;
   }
 
+  /** Gives back a claimed worker whose resource wasn't asked for yet. */
+  unclaim(worker: Worker): void {
+    this.#drop(worker);
+  }
+
   /** Whether a claimed worker has its resource. */
   isReady(worker: Worker): boolean {
     return worker.phase === IDLE || this.#resources.trivial;

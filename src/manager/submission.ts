@@ -373,9 +373,7 @@ export class Submission {
       task.sink = resolveOf();
     }
     scheduler.arrive(task);
-    this.#await(task);
-    scheduler.pool.run(worker, task);
-    scheduler.recorder?.arrival(task.queuedAt);
+    this.#runWhenReady(worker, task);
     return promise;
   }
 
@@ -393,11 +391,19 @@ export class Submission {
       return true;
     }
     if (scheduler.settings.asyncContext) gateReceived(receiver);
-    this.#await(task);
     receiver.placed();
-    scheduler.pool.run(worker, task);
-    scheduler.recorder?.arrival(task.queuedAt);
+    this.#runWhenReady(worker, task);
     return true;
+  }
+
+  /** Begins a task of `runTask` as soon as its worker has the resource that is made for it from here on. */
+  #runWhenReady(worker: Worker, task: Task): void {
+    const { pool, recorder } = this.#scheduler;
+    this.#await(task);
+    // Before the creation, which calls the user, who may cancel the task. But the collector is the user's as well.
+    recorder?.arrival(task.queuedAt);
+    if (task.state === QUEUED) pool.run(worker, task);
+    else pool.unclaim(worker);
   }
 
   #noResource(): Refusal {

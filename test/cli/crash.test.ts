@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withLeakCheck } from '../../src/testing/index.ts';
-import { seed } from '../properties/support/check.ts';
+import { seed } from '../properties/support/seed.ts';
 import { Desk, type Result, resultsOf } from './support.ts';
 
 const KILLS = 20;

@@ -362,3 +362,44 @@ test(
     await manager.stop();
   }),
 );
+
+for (const method of ['runTask', 'runTaskAsync'] as const) {
+  for (const [who, collector] of [
+    ['onCreate', false],
+    ['the collector', true],
+  ] as const) {
+    test(
+      `${who} may cancel the very task of ${method} that it is called for, and the books balance`,
+      withLeakCheck(async () => {
+        const told: string[] = [];
+        const cancel = (): unknown => manager.cancel(() => true);
+        let isSubmitted = false;
+        const manager: TaskManager<number> = new TaskManager({
+          ...STILL,
+          workerCount: 1,
+          onCreate: () => {
+            if (isSubmitted && !collector) cancel();
+            return 1;
+          },
+          collector: {
+            metrics: () => ({}) as never,
+            recordArrival: () => {
+              told.push('arrival');
+              if (collector) cancel();
+            },
+            recordFailure: (_, reason) => told.push(reason),
+          },
+        });
+        await manager.ready();
+        await turn(); // the gate of creations is free: the next one begins within the submission
+        isSubmitted = true;
+        await assert.rejects(within(Promise.resolve(manager[method](noop))), { code: 'ERR_CANCELED' });
+        assert.deepEqual(told, ['arrival', 'canceled']);
+        assertBooks(manager);
+        await manager.stop();
+        const { totalResourcesCreated, totalResourcesDestroyed } = manager.metrics();
+        assert.equal(totalResourcesCreated, totalResourcesDestroyed);
+      }),
+    );
+  }
+}

@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type TaskContext, TaskManager } from '../../src/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
+import { seed } from './support/seed.ts';
 
-const { ERRAND_SEED, ERRAND_RUNS } = process.env;
-const seed = ERRAND_SEED === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(ERRAND_SEED);
+const { ERRAND_RUNS } = process.env;
 const numRuns = Math.round(60 * Number(ERRAND_RUNS ?? 1));
 
 /** A task, and the children it waits for: all at once, or one after the other. */

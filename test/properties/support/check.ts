@@ -1,17 +1,14 @@
 /**
- * How the properties are run: with a seed that a failure prints, and that can be given.
+ * How the properties are run: with a seed that a failure prints, and that can be given (seed.ts).
  *
- *   ERRAND_SEED=123 npm test properties    the same programs again
  *   ERRAND_RUNS=20 npm test properties     twenty times as many
  */
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { withLeakCheck } from '../../../src/testing/index.ts';
+import { seed } from './seed.ts';
 
-const { ERRAND_SEED, ERRAND_RUNS, ERRAND_PATH } = process.env;
-
-/** The seed of this process: the one given, or any. */
-export const seed = ERRAND_SEED === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(ERRAND_SEED);
+const { ERRAND_RUNS, ERRAND_PATH } = process.env;
 
 /** With ERRAND_SEED, the path that a failure prints leads straight to the counterexample. */
 const path = ERRAND_PATH === undefined ? {} : { path: ERRAND_PATH };
