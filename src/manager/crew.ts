@@ -42,7 +42,7 @@ export class Crew implements WorkerHome {
   constructor(scheduler: Scheduler, resources: Resources) {
     this.#scheduler = scheduler;
     this.#resources = resources;
-    this.#ages = new Ages(scheduler, (worker) => this.#onAge(worker));
+    this.#ages = new Ages(scheduler, (worker) => this.#retire(worker, 'maxAge'));
   }
 
   get size(): number {
@@ -143,8 +143,7 @@ export class Crew implements WorkerHome {
   /** Replaces every resource: at once where its worker is idle, else when the worker is free. */
   recycle(): void {
     for (const worker of [...this.workers]) {
-      if (worker.phase === IDLE) this.#replace(worker, 'recycled');
-      else if (worker.phase === BUSY) worker.retire ??= 'recycled';
+      if (worker.phase !== CREATING) this.#retire(worker, 'recycled');
     }
   }
 
@@ -196,7 +195,9 @@ export class Crew implements WorkerHome {
     const use = (resource: unknown): void => this.#begin(worker, resource);
     // It rejects when the worker was let go; failures have been told one by one.
     this.#resources
-      .createEventually(kind === 'base' ? FOR_BASE : FOR_BURST, worker.creation.signal, use)
+      .createEventually(kind === 'base' ? FOR_BASE : FOR_BURST, worker.creation.signal, use, () =>
+        this.#retire(worker, 'retired'),
+      )
       .catch(() => {});
   }
 
@@ -211,9 +212,9 @@ export class Crew implements WorkerHome {
     else this.#scheduler.hired(worker);
   }
 
-  #onAge(worker: Worker): void {
-    if (worker.phase === IDLE) this.#replace(worker, 'maxAge');
-    else worker.retire ??= 'maxAge';
+  #retire(worker: Worker, reason: ReplaceReason): void {
+    if (worker.phase === IDLE) this.#replace(worker, reason);
+    else worker.retire ??= reason;
   }
 
   #endWaits(tell: (waiter: ReadyWaiter) => void): void {

@@ -23,6 +23,7 @@ import {
   wrongRange,
   wrongType,
 } from './checks.ts';
+import { type Lend, lendResource } from './lend.ts';
 import { STATE_NAMES } from './task.ts';
 import { checkRetry } from './task-options.ts';
 import type { Logger, ManagerEvents, Overflow, RetryPolicy, StopOptions, TaskManagerOptions } from './types.ts';
@@ -59,11 +60,12 @@ export interface Settings {
   readonly signal: AbortSignal | Context | undefined;
   readonly onCreate: TaskManagerOptions<unknown>['onCreate'];
   readonly onDestroy: TaskManagerOptions<unknown>['onDestroy'];
+  readonly lend: Lend | undefined;
   readonly checkHealth: TaskManagerOptions<unknown>['checkHealth'];
   readonly scaling: TaskManagerOptions<unknown>['scaling'];
 }
 
-const MANAGER_OPTIONS: readonly (keyof TaskManagerOptions<unknown>)[] = [
+const MANAGER_OPTIONS: readonly Extract<keyof TaskManagerOptions<unknown>, string>[] = [
   'workerCount',
   'maxWorkerCount',
   'burstIntervalMs',
@@ -204,6 +206,7 @@ export function checkManagerOptions<R>(given: TaskManagerOptions<R>): Settings {
     signal: optionalSignal('signal', options.signal),
     onCreate,
     onDestroy,
+    lend: given[lendResource],
     checkHealth: optionalFunction('checkHealth', options.checkHealth),
     scaling: optionalFunction('scaling', options.scaling),
   };

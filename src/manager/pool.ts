@@ -133,13 +133,18 @@ export class RunPool implements WorkerHome {
   async #create(worker: Worker, use: () => void): Promise<void> {
     worker.creation = new AbortController();
     try {
-      await this.#resources.create(URGENT, worker.creation.signal, (resource) => {
-        worker.creation = undefined;
-        worker.resource = resource;
-        worker.phase = BUSY;
-        this.#ages.begin(worker);
-        use();
-      });
+      await this.#resources.create(
+        URGENT,
+        worker.creation.signal,
+        (resource) => {
+          worker.creation = undefined;
+          worker.resource = resource;
+          worker.phase = BUSY;
+          this.#ages.begin(worker);
+          use();
+        },
+        () => this.#retire(worker, 'retired'),
+      );
     } catch (error) {
       if (worker.phase !== GONE) this.#drop(worker);
       throw error;

@@ -31,6 +31,9 @@ export const FOR_BURST = 0;
 /** Takes over a resource that was made. */
 export type Use = (resource: unknown) => void;
 
+/** Does away with that resource, as it has asked for. */
+export type Retire = () => void;
+
 export interface ResourceEvents {
   /** A creation has failed; `inRow` counts since the last one that didn't. */
   onCreateFailed(error: ResourceError, inRow: number): void;
@@ -67,7 +70,7 @@ export class Resources {
   }
 
   /** Makes a resource for `use`, trying again with growing, jittered pauses until it works or `signal` fires. */
-  async createEventually(urgency: number, signal: AbortSignal, use: Use): Promise<void> {
+  async createEventually(urgency: number, signal: AbortSignal, use: Use, retire: Retire): Promise<void> {
     return retry(
       signal,
       async (_, attempt) => {
@@ -76,7 +79,7 @@ export class Resources {
             const pauseMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1));
             await sleep(signal, pauseMs * (0.5 + Math.random() / 2), this.#settings.clock);
           }
-          await this.create(urgency, signal, use);
+          await this.create(urgency, signal, use, retire);
         } catch (error) {
           // Else it would be tried again, as only an AbortError ends a retry.
           throwIfAborted(signal);
@@ -89,7 +92,7 @@ export class Resources {
   }
 
   /** Makes a resource for `use` in one try. Rejects with ResourceError, or with the signal's reason. */
-  create(urgency: number, signal: AbortSignal, use: Use): Promise<void> {
+  create(urgency: number, signal: AbortSignal, use: Use, retire: Retire): Promise<void> {
     this.#gate ??= this.#openGate();
     const gate = this.#gate;
     return new Promise<void>((resolve, reject) => {
@@ -98,7 +101,7 @@ export class Resources {
       const onAbort = (): void => waiting.abort(signal.reason);
       const begin = (): Promise<void> => {
         signal.removeEventListener('abort', onAbort);
-        return this.#createOne(signal, use, resolve, reject);
+        return this.#createOne(signal, use, retire, resolve, reject);
       };
       if (signal.aborted) onAbort();
       else signal.addEventListener('abort', onAbort, { once: true });
@@ -110,6 +113,7 @@ export class Resources {
   async #createOne(
     signal: AbortSignal,
     use: Use,
+    retire: Retire,
     resolve: () => void,
     reject: (error: unknown) => void,
   ): Promise<void> {
@@ -122,6 +126,13 @@ export class Resources {
       wanted = false;
       signal.removeEventListener('abort', onAbort);
       clock.clearTimeout(timer);
+    };
+    // One that asks for its end before it has an owner gets it with its owner.
+    let isInUse = false;
+    let isRetired = false;
+    const retireIt = (): void => {
+      isRetired = true;
+      if (isInUse) retire();
     };
     const giveUp = (error: unknown): void => {
       over();
@@ -141,13 +152,19 @@ export class Resources {
       timer = clock.setTimeout(() => fail(new ResourceError(message)), createTimeoutMs);
     }
     try {
-      const resource = await this.#origin.runInAsyncScope(onCreate!, undefined, { signal: controller.signal });
+      const resource = await this.#origin.runInAsyncScope(onCreate!, undefined, {
+        signal: controller.signal,
+        retire: retireIt,
+      });
       this.created++;
       if (wanted) {
         over();
         this.failuresInRow = 0;
         // At once, while the creation still is pending: a stop never finds a resource on its way to its owner.
+        const isOver = isRetired;
+        isInUse = true;
         use(resource);
+        if (isOver) retire();
         resolve();
       } else void this.destroy(resource);
     } catch (error) {

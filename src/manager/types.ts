@@ -3,6 +3,7 @@ import type { Clock } from '../go/clock.ts';
 import type { Context } from '../go/context.ts';
 import type { MetricsCollector, TaskMetrics } from '../metrics/index.ts';
 import type { TaskContext } from './context.ts';
+import type { Lend, lendResource } from './lend.ts';
 import type { ScalingPolicy } from './scaling.ts';
 
 /** Work for a manager whose workers own an `R`: a function of the run's context and the worker's resource. */
@@ -120,6 +121,11 @@ export type IndexedResult<E> = PromiseSettledResult<E> & {
 export interface CreateContext {
   /** Fires when the resource isn't wanted any more: the creation timed out, or the manager ended. */
   readonly signal: AbortSignal;
+  /**
+   * Has this very resource destroyed and replaced: at once while its worker is idle, else when the task that has it is
+   * over. For resources that hear of their own end, as of a connection that is closed: no task gets them after that.
+   */
+  readonly retire: () => void;
 }
 
 /** As console and pino have it. A throw in a logger is ignored. */
@@ -145,6 +151,8 @@ export interface TaskManagerOptions<R> {
   /** Replaces the policy that says how many workers there should be. */
   readonly scaling?: ScalingPolicy | undefined;
 
+  /** @internal */
+  readonly [lendResource]?: Lend | undefined;
   /** Makes a worker's resource. Without it, R is undefined. */
   readonly onCreate?: ((context: CreateContext) => R | PromiseLike<R>) | undefined;
   /** Disposes of a resource; called exactly once for each. A failure is logged, counted and emitted, never thrown. */

@@ -104,7 +104,9 @@ export class Worker {
     this.context = context;
     let result: unknown;
     try {
-      result = (task.fn as Run)(context, this.resource);
+      const { lend } = this.scheduler.settings;
+      const resource = lend === undefined ? this.resource : lend(this.resource, context);
+      result = (task.fn as Run)(context, resource);
       if ((typeof result === 'object' && result !== null) || typeof result === 'function') {
         const { then } = result as PromiseLike<unknown>;
         if (then === nativeThen && result instanceof Promise) {
