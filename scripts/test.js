@@ -1,6 +1,6 @@
 // Runs the tests under node:test. Node 20 has no globs for `--test`, so the files are found here.
 //   node scripts/test.js [part of a path ...] [--flags for node]
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -14,6 +14,9 @@ if (files.length === 0) {
   console.error(`no test file matches ${parts.join(' ')}`);
   process.exit(1);
 }
+// Threads start from a bundle; and modules that run in them import what is built.
+const built = spawnSync('npm', ['run', 'build', '--silent'], { stdio: 'inherit', shell: process.platform === 'win32' });
+if (built.status !== 0) process.exit(built.status ?? 1);
 const child = spawn(process.execPath, ['--import', 'tsx', '--test', '--test-timeout=60000', ...flags, ...files], {
   stdio: 'inherit',
 });

@@ -8,6 +8,7 @@ export type ErrandErrorCode =
   | 'ERR_CLOSED_CHANNEL'
   | 'ERR_DEADLINE_EXCEEDED'
   | 'ERR_MAX_RETRIES'
+  | 'ERR_NOT_CLONEABLE'
   | 'ERR_NOT_HELD'
   | 'ERR_QUEUE_FULL'
   | 'ERR_RESOURCE'

@@ -31,10 +31,28 @@ export class ResourceError extends ErrandError {
   }
 }
 
-/** A thread ended under its task: it crashed, exited or ran out of memory. `cause` is what it said last, if anything. */
+/** What is known of the end of a thread. */
+export interface ThreadCrashOptions extends ErrorOptions {
+  /** See {@link ThreadCrashError.exitCode}. */
+  readonly exitCode?: number | undefined;
+  /** See {@link ThreadCrashError.hasBegun}. */
+  readonly hasBegun?: boolean | undefined;
+}
+
+/**
+ * A thread ended under a call: it crashed, exited, ran out of memory, or was terminated because a canceled function
+ * wouldn't return; or its module couldn't be loaded. `cause` is the error that it ended with, if any.
+ */
 export class ThreadCrashError extends ErrandError {
-  constructor(message = 'the thread ended', options?: ErrorOptions) {
+  /** What the thread exited with: of `process.exit(code)`, and 1 after an error. Undefined if it has never run. */
+  readonly exitCode: number | undefined;
+  /** Whether the call had begun in the thread: if not, it can't be what ended it, and is safe to make again. */
+  readonly hasBegun: boolean;
+
+  constructor(message = 'the thread ended', options: ThreadCrashOptions = {}) {
     super('ERR_THREAD_CRASH', message, options);
+    this.exitCode = options.exitCode;
+    this.hasBegun = options.hasBegun ?? true;
   }
 }
 

@@ -1,0 +1,55 @@
+/** Errors that have come from the other side: of the class they were, where that is known here. */
+import { CanceledError, ClosedChannelError, DeadlineExceededError, NotHeldError } from '../go/errors.ts';
+import { MaxRetriesError, QueueFullError, ResourceError, ShutdownError, ThreadCrashError } from '../manager/errors.ts';
+import type { ErrorRecord } from './error-record.ts';
+import { NotCloneableError } from './errors.ts';
+
+const STANDARD = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+const OURS = {
+  ERR_CANCELED: CanceledError,
+  ERR_CLOSED_CHANNEL: ClosedChannelError,
+  ERR_DEADLINE_EXCEEDED: DeadlineExceededError,
+  ERR_MAX_RETRIES: MaxRetriesError,
+  ERR_NOT_CLONEABLE: NotCloneableError,
+  ERR_NOT_HELD: NotHeldError,
+  ERR_QUEUE_FULL: QueueFullError,
+  ERR_RESOURCE: ResourceError,
+  ERR_SHUTDOWN: ShutdownError,
+  ERR_THREAD_CRASH: ThreadCrashError,
+};
+
+/** The thrown value that a record is of. */
+export function decodeError(record: ErrorRecord): unknown {
+  if ('value' in record) return record.value;
+  const { name, stack, own } = record;
+  const error = makeError(record);
+  define(error, 'stack', stack, false);
+  // By definition, as what an error inherits may have only a getter.
+  if (error.name !== name) define(error, 'name', name, false);
+  for (const [key, value] of Object.entries(own)) {
+    if (error[key as never] !== value) define(error, key, value, true);
+  }
+  return error;
+}
+
+function makeError({
+  name,
+  message,
+  own,
+  cause,
+  errors,
+  isDOMException,
+}: Exclude<ErrorRecord, { value: unknown }>): Error {
+  if (isDOMException) return new DOMException(message, name);
+  const options = cause && { cause: decodeError(cause) };
+  if (errors !== undefined) return new AggregateError(errors.map(decodeError), message, options);
+  const { code } = own;
+  if (typeof code === 'string' && Object.hasOwn(OURS, code))
+    return new OURS[code as keyof typeof OURS](message, options);
+  const Kind = Object.hasOwn(STANDARD, name) ? STANDARD[name as keyof typeof STANDARD] : Error;
+  return new Kind(message, options);
+}
+
+function define(target: object, key: string, value: unknown, enumerable: boolean): void {
+  Object.defineProperty(target, key, { value, enumerable, writable: true, configurable: true });
+}

@@ -1,0 +1,312 @@
+/**
+ * The thread's side: loads the module, and runs its functions for whoever calls. Bundled into a file of its own, as a
+ * thread loads it at each start; so it imports as little as can be.
+ */
+import { type MessagePort, parentPort, receiveMessageOnPort, type Transferable } from 'node:worker_threads';
+import { encodeError } from './error-record.ts';
+import {
+  BEGUN,
+  CALL,
+  CANCEL,
+  CLOSE,
+  type ExportRecord,
+  FAILURE,
+  FROM_HOST,
+  FROM_THREAD,
+  flagOf,
+  ITEM,
+  inThread,
+  LEAVE,
+  LOADED,
+  NOT_LOADED,
+  type Order,
+  PULL,
+  type Report,
+  type Setup,
+  SHORT_MS,
+  SPIN_MS,
+  VALUE,
+  WINDOW,
+} from './protocol.ts';
+
+type Fn = (...args: readonly unknown[]) => unknown;
+type Iterators = Iterator<unknown> | AsyncIterator<unknown>;
+
+/** A call whose function has not returned yet. */
+interface Running {
+  readonly context: unknown;
+  stream?: Stream;
+}
+
+/** How long messages may be taken without a turn of the thread's event loop. */
+const TURN_MS = 10;
+const GENERATORS = new Set(['GeneratorFunction', 'AsyncGeneratorFunction']);
+
+class Entry {
+  readonly #port: MessagePort;
+  readonly #shared: Int32Array;
+  readonly #spins: boolean;
+  readonly #functions: ReadonlyMap<string, Fn>;
+  readonly #exports: ExportRecord;
+  readonly #running = new Map<number, Running>();
+  #sent = 0;
+  #taken = 0;
+  #isLookingOut = false;
+  /** When the last message came, and the last answer went. */
+  #takenAt = 0;
+  #answeredAt = 0;
+  /** When the event loop has last had its turn. */
+  #turnAt = 0;
+
+  constructor({ port, shared, spins }: Setup, functions: ReadonlyMap<string, Fn>) {
+    this.#port = port;
+    this.#shared = shared;
+    this.#spins = spins;
+    this.#functions = functions;
+    this.#exports = exportsOf(functions);
+    port.on('message', (order: Order) => {
+      this.#turnAt = performance.now();
+      this.#take(order);
+      this.#lookOut();
+    });
+    this.send([LOADED, 0, this.#exports]);
+  }
+
+  send(report: Report, list?: readonly Transferable[]): void {
+    this.#port.postMessage(report, list);
+    this.#sent = (this.#sent + 1) | 0;
+    Atomics.store(this.#shared, FROM_THREAD, this.#sent);
+  }
+
+  /** Sends what a function has made. @throws when that can't be sent */
+  sendMade(kind: typeof VALUE | typeof ITEM, call: number, name: string, value: unknown): void {
+    try {
+      this.send([kind, call, value], inThread.api?.takeTransferList(value));
+    } catch (error) {
+      const what = kind === ITEM ? 'yielded' : 'returned';
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `what ${name} has ${what} can't be sent to its caller: ${why}${adviceFor(value)}`;
+      const failure = Object.assign(new Error(message, { cause: error }), { code: 'ERR_NOT_CLONEABLE' });
+      failure.name = 'NotCloneableError';
+      throw failure;
+    }
+  }
+
+  #take(order: Order): void {
+    this.#taken = (this.#taken + 1) | 0;
+    const call = order[1];
+    switch (order[0]) {
+      case CALL:
+        this.#takenAt = performance.now();
+        Atomics.store(this.#shared, BEGUN, call);
+        this.#begin(order);
+        break;
+      case CANCEL: {
+        const running = this.#running.get(call);
+        if (running?.context !== undefined) inThread.api?.cancel(running.context, order[2]);
+        running?.stream?.leave();
+        break;
+      }
+      case PULL:
+        this.#running.get(call)?.stream?.pull(order[2]);
+        break;
+      case LEAVE:
+        this.#running.get(call)?.stream?.leave();
+        break;
+      case CLOSE:
+        // What was written goes first; and listeners of 'exit' are called.
+        process.stdout.write('', () => process.stderr.write('', () => process.exit()));
+    }
+  }
+
+  #begin([, call, name, args, deadline, id, attempt]: Extract<Order, readonly [typeof CALL, ...unknown[]]>): void {
+    if (Atomics.load(this.#shared, flagOf(call)) === call) {
+      this.#fail(call, new Error('canceled before it began'));
+      return;
+    }
+    const fn = this.#functions.get(name)!;
+    const { api } = inThread;
+    const context = api?.open({ call, shared: this.#shared, deadline, id, attempt });
+    const run: <T>(what: () => T) => T = api === undefined ? (what) => what() : (what) => api.run(context, what);
+    let result: unknown;
+    try {
+      result = run(() => fn(...args));
+      if (this.#exports[name] === 'generator') {
+        const stream = new Stream(this, call, name, result as Iterators, run);
+        this.#running.set(call, { context, stream });
+        stream.run().then(
+          (value) => this.#end(call, name, value),
+          (error: unknown) => this.#endFailed(call, error),
+        );
+        return;
+      }
+      if (isThenable(result)) {
+        this.#running.set(call, { context });
+        Promise.resolve(result).then(
+          (value) => this.#end(call, name, value),
+          (error: unknown) => this.#endFailed(call, error),
+        );
+        return;
+      }
+    } catch (error) {
+      this.#fail(call, error);
+      return;
+    }
+    this.#answer(call, name, result);
+  }
+
+  #end(call: number, name: string, value: unknown): void {
+    this.#running.delete(call);
+    this.#answer(call, name, value);
+    this.#lookOut();
+  }
+
+  #endFailed(call: number, error: unknown): void {
+    this.#running.delete(call);
+    this.#fail(call, error);
+    this.#lookOut();
+  }
+
+  #answer(call: number, name: string, value: unknown): void {
+    try {
+      this.sendMade(VALUE, call, name, value);
+    } catch (error) {
+      this.#fail(call, error);
+    }
+  }
+
+  #fail(call: number, error: unknown): void {
+    this.send([FAILURE, call, encodeError(error)]);
+  }
+
+  /**
+   * After short calls that follow one another closely, looks out for the next instead of going to sleep: to be woken
+   * takes longer than all the rest of such a call. Not while functions wait for the event loop, and never for long.
+   */
+  #lookOut(): void {
+    if (!this.#spins || this.#isLookingOut || this.#running.size > 0) return;
+    let now = performance.now();
+    const gap = this.#takenAt - this.#answeredAt;
+    this.#answeredAt = now;
+    if (gap > SHORT_MS || now - this.#takenAt > SHORT_MS || now - this.#turnAt > TURN_MS) return;
+    this.#isLookingOut = true;
+    let until = now + SPIN_MS;
+    while (now < until) {
+      const message = this.#hasMore ? receiveMessageOnPort(this.#port) : undefined;
+      if (message !== undefined) {
+        this.#take(message.message as Order);
+        now = performance.now();
+        this.#answeredAt = now;
+        // Its promises need the end of this loop; and so do long calls, and timers.
+        if (this.#running.size > 0 || now - this.#takenAt > SHORT_MS || now - this.#turnAt > TURN_MS) break;
+        until = now + SPIN_MS;
+      }
+      now = performance.now();
+    }
+    this.#isLookingOut = false;
+  }
+
+  get #hasMore(): boolean {
+    return Atomics.load(this.#shared, FROM_HOST) !== this.#taken;
+  }
+}
+
+/** A generator whose values go to the caller, as many as there is room for. */
+class Stream {
+  readonly #entry: Entry;
+  readonly #call: number;
+  readonly #name: string;
+  readonly #iterator: Iterators;
+  readonly #run: <T>(what: () => T) => T;
+  #room = WINDOW;
+  #isLeft = false;
+  #wake: (() => void) | undefined;
+
+  constructor(entry: Entry, call: number, name: string, iterator: Iterators, run: <T>(what: () => T) => T) {
+    this.#entry = entry;
+    this.#call = call;
+    this.#name = name;
+    this.#iterator = iterator;
+    this.#run = run;
+  }
+
+  /** To its end, or until the reader leaves. */
+  async run(): Promise<unknown> {
+    for (;;) {
+      if (this.#isLeft) return this.#finish();
+      const result = await this.#run(() => this.#iterator.next());
+      if (result.done === true) return result.value;
+      if (this.#isLeft) return this.#finish();
+      try {
+        this.#entry.sendMade(ITEM, this.#call, this.#name, result.value);
+      } catch (error) {
+        await this.#finish();
+        throw error;
+      }
+      this.#room--;
+      if (this.#room === 0) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  pull(values: number): void {
+    this.#room += values;
+    this.#go();
+  }
+
+  leave(): void {
+    this.#isLeft = true;
+    this.#go();
+  }
+
+  async #finish(): Promise<void> {
+    await this.#run(() => this.#iterator.return?.());
+  }
+
+  #go(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as PromiseLike<unknown>).then === 'function'
+  );
+}
+
+function adviceFor(value: unknown): string {
+  const isStream =
+    typeof value === 'object' && value !== null && typeof (value as Iterator<unknown>).next === 'function';
+  return isStream ? '. To stream values, export a generator function: async function* or function*' : '';
+}
+
+function exportsOf(functions: ReadonlyMap<string, Fn>): ExportRecord {
+  const record: Record<string, 'function' | 'generator'> = {};
+  for (const [name, fn] of functions) record[name] = GENERATORS.has(fn.constructor.name) ? 'generator' : 'function';
+  return record;
+}
+
+/** The functions that a module exports; of a CommonJS one, those of its `module.exports` as well. */
+function functionsOf(exported: object): ReadonlyMap<string, Fn> {
+  const functions = new Map<string, Fn>();
+  const { default: inner } = exported as { readonly default?: unknown };
+  for (const from of [typeof inner === 'object' && inner !== null ? inner : {}, exported]) {
+    for (const [name, value] of Object.entries(from)) {
+      if (typeof value === 'function') functions.set(name, value as Fn);
+    }
+  }
+  return functions;
+}
+
+parentPort!.once('message', async (setup: Setup) => {
+  try {
+    new Entry(setup, functionsOf((await import(setup.href)) as object));
+  } catch (error) {
+    setup.port.postMessage([NOT_LOADED, 0, encodeError(error)] satisfies Report);
+  }
+});

@@ -1,0 +1,114 @@
+/** The values of a generator in a thread, read here: as many are on their way as the window holds. */
+import type { BoundThread } from './bound-thread.ts';
+import { WINDOW } from './protocol.ts';
+import { Pending } from './thread-host.ts';
+
+interface Reader {
+  readonly resolve: (result: IteratorResult<unknown, unknown>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The reader grants more values by so many at a time. */
+const GRANT = WINDOW / 2;
+
+export class HostedStream extends Pending implements AsyncIterableIterator<unknown, unknown, undefined> {
+  readonly #thread: BoundThread;
+  #args: readonly unknown[] | undefined;
+  readonly #values: unknown[] = [];
+  readonly #readers: Reader[] = [];
+  #read = 0;
+  #isLeft = false;
+  #end: { readonly value: unknown } | { readonly error: unknown } | undefined = undefined;
+  /** Of `return()`: resolved when the generator has ended. */
+  #leavers: Reader[] = [];
+
+  constructor(thread: BoundThread, name: string, args: readonly unknown[]) {
+    super(name);
+    this.#thread = thread;
+    this.#args = args;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<unknown, unknown>> {
+    return new Promise((resolve, reject) => {
+      if (this.#args !== undefined) this.#begin(this.#args);
+      this.#readers.push({ resolve, reject });
+      this.#serve();
+    });
+  }
+
+  return(): Promise<IteratorResult<unknown, unknown>> {
+    return new Promise((resolve, reject) => {
+      this.#values.length = 0;
+      if (this.#args !== undefined) {
+        this.#args = undefined;
+        this.#end = { value: undefined };
+      } else if (this.#end === undefined) {
+        this.#leavers.push({ resolve, reject });
+        if (!this.#isLeft) this.#thread.host.leave(this);
+        this.#isLeft = true;
+        return;
+      }
+      this.#end = { value: undefined };
+      this.#serve();
+      resolve({ done: true, value: undefined });
+    });
+  }
+
+  onValue(value: unknown): void {
+    this.#over({ value });
+  }
+
+  onFailure(error: unknown): void {
+    this.#over({ error });
+  }
+
+  override onItem(value: unknown): void {
+    if (this.#isLeft) return;
+    this.#values.push(value);
+    this.#serve();
+  }
+
+  #begin(args: readonly unknown[]): void {
+    this.#args = undefined;
+    try {
+      this.#thread.begin(this, args);
+    } catch (error) {
+      this.#end = { error };
+    }
+  }
+
+  #over(end: { readonly value: unknown } | { readonly error: unknown }): void {
+    this.#thread.ended(this);
+    this.#end = end;
+    const leavers = this.#leavers;
+    this.#leavers = [];
+    if (leavers.length > 0) this.#end = { value: undefined };
+    for (const { resolve, reject } of leavers) {
+      if ('error' in end) reject(end.error);
+      else resolve({ done: true, value: undefined });
+    }
+    this.#serve();
+  }
+
+  #serve(): void {
+    while (this.#readers.length > 0) {
+      if (this.#values.length > 0) {
+        this.#readers.shift()!.resolve({ done: false, value: this.#values.shift() });
+        this.#read++;
+        if (this.#read % GRANT === 0) this.#thread.host.pull(this, GRANT);
+        continue;
+      }
+      const end = this.#end;
+      if (end === undefined) return;
+      // Told once; after that the stream is over.
+      this.#end = { value: undefined };
+      const reader = this.#readers.shift()!;
+      if ('error' in end) reader.reject(end.error);
+      else reader.resolve({ done: true, value: end.value });
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/** The options of `threads()`, checked. */
+import { isAbsolute } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { ResourceLimits } from 'node:worker_threads';
+import { checkNames, checkObject, LIMIT_OR_NOW, optionalNumber, wrongType } from '../manager/checks.ts';
+import { type LineLogger, tagging } from './output.ts';
+import type { ThreadsOptions } from './types.ts';
+
+export interface ThreadSettings {
+  readonly href: string;
+  readonly terminateAfterMs: number;
+  readonly workerData: unknown;
+  readonly resourceLimits: ResourceLimits | undefined;
+  readonly env: NodeJS.ProcessEnv | undefined;
+  readonly execArgv: readonly string[] | undefined;
+  readonly logger: LineLogger;
+}
+
+const NAMES: readonly (keyof ThreadsOptions)[] = [
+  'terminateAfterMs',
+  'workerData',
+  'resourceLimits',
+  'env',
+  'execArgv',
+  'logger',
+];
+const LIMITS: readonly (keyof ResourceLimits)[] = [
+  'maxYoungGenerationSizeMb',
+  'maxOldGenerationSizeMb',
+  'codeRangeSizeMb',
+  'stackSizeMb',
+];
+
+export function checkThreadsOptions(module: unknown, options: ThreadsOptions): ThreadSettings {
+  checkObject('options', options);
+  checkNames('threads', options, NAMES);
+  const { workerData, resourceLimits, env, execArgv, logger } = options;
+  if (resourceLimits !== undefined) {
+    checkObject('resourceLimits', resourceLimits);
+    checkNames('resourceLimits', resourceLimits, LIMITS);
+    for (const name of LIMITS)
+      optionalNumber(`resourceLimits.${name}`, resourceLimits[name], { min: 0, above: true }, 0);
+  }
+  if (env !== undefined) checkObject('env', env);
+  if (execArgv !== undefined && !(Array.isArray(execArgv) && execArgv.every((flag) => typeof flag === 'string'))) {
+    throw wrongType('execArgv', 'an array of strings', execArgv);
+  }
+  if (logger !== undefined) {
+    checkObject('logger', logger);
+    for (const level of ['info', 'warn'] as const) {
+      if (typeof logger[level] !== 'function') throw wrongType(`logger.${level}`, 'a function', logger[level]);
+    }
+  }
+  return {
+    href: hrefOf(module),
+    // setTimeout takes no more than this, which is a lifetime.
+    terminateAfterMs: Math.min(
+      optionalNumber('terminateAfterMs', options.terminateAfterMs, LIMIT_OR_NOW, 1_000),
+      2 ** 31 - 1,
+    ),
+    workerData,
+    resourceLimits,
+    env,
+    execArgv,
+    logger: logger ?? tagging,
+  };
+}
+
+/** The address of a module, that threads can import wherever they are. */
+function hrefOf(module: unknown): string {
+  if (module instanceof URL) return module.href;
+  if (typeof module === 'string') {
+    if (isAbsolute(module)) return pathToFileURL(module).href;
+    if (/^(file|data|node):/.test(module)) return module;
+  }
+  throw wrongType('the module', "a URL or an absolute path, such as new URL('./work.js', import.meta.url),", module);
+}

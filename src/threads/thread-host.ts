@@ -1,0 +1,350 @@
+/**
+ * One worker thread, seen from outside: its calls, and its end.
+ *
+ * Invariant: a call is in the list from its start until the thread has said that it is over, or has ended. So when the
+ * list is empty, none of the module's functions is alive.
+ */
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Transferable, Worker } from 'node:worker_threads';
+import { messageOf, ThreadCrashError } from '../manager/errors.ts';
+import { decodeError } from './decode-error.ts';
+import { encodeError } from './error-record.ts';
+import { NotCloneableError } from './errors.ts';
+import { canSpin, lookOutFor } from './lookout.ts';
+import { tagLines } from './output.ts';
+import {
+  BEGUN,
+  CALL,
+  CANCEL,
+  CLOSE,
+  type ExportRecord,
+  FAILURE,
+  FROM_HOST,
+  FROM_THREAD,
+  flagOf,
+  ITEM,
+  LEAVE,
+  LOADED,
+  NOT_LOADED,
+  type Order,
+  PULL,
+  type Report,
+  SHARED_LENGTH,
+  SHORT_MS,
+  VALUE,
+} from './protocol.ts';
+import type { ThreadSettings } from './settings.ts';
+import { takeTransferList } from './transfer.ts';
+
+/** Built into one file: `npm run build`, which `npm ci` and the tests do as well. */
+const ENTRY = new URL('../../dist/threads/entry.js', import.meta.url);
+/** How long an idle thread may take for its 'exit' listeners, and to write what it has to. */
+const CLOSE_MS = 500;
+/** The last number of a call, after which they begin anew: a flag is an integer of 32 bits. */
+const LAST = 2 ** 31 - 1;
+
+/** A call that is under way. */
+export abstract class Pending {
+  readonly name: string;
+  call = 0;
+  isCanceled = false;
+  timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  abstract onValue(value: unknown): void;
+  abstract onFailure(error: unknown): void;
+  onItem(_value: unknown): void {}
+}
+
+/** What is sent along with a call about the task that makes it. */
+export interface Caller {
+  readonly deadline: number | undefined;
+  readonly id: string;
+  readonly attempt: number;
+}
+
+export interface ThreadEvents {
+  /** The thread has ended by itself, or had to be ended. */
+  onEnd(): void;
+  /** It has answered a call. */
+  onAnswer(): void;
+}
+
+export class ThreadHost {
+  /** The module's functions; known once it is loaded. */
+  exports: ExportRecord = {};
+  readonly threadId: number;
+  readonly #settings: ThreadSettings;
+  readonly #events: ThreadEvents;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #shared = new Int32Array(new SharedArrayBuffer(4 * SHARED_LENGTH));
+  readonly #calls = new Map<number, Pending>();
+  readonly #ended: Promise<void>;
+  #load: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
+  #lastCall = 0;
+  #sent = 0;
+  #taken = 0;
+  /** When the last call was sent, and how long the last answer took. */
+  #sentAt = 0;
+  #lastMs = Number.POSITIVE_INFINITY;
+  /** What an 'error' event has said. */
+  #cause: unknown;
+  /** Why we have ended it. */
+  #why: string | undefined;
+  #exitCode: number | undefined;
+  #hasEnded = false;
+  #isClosing = false;
+
+  constructor(settings: ThreadSettings, events: ThreadEvents) {
+    const { href, workerData, resourceLimits, env, execArgv, logger } = settings;
+    this.#settings = settings;
+    this.#events = events;
+    const worker = new Worker(ENTRY, {
+      workerData,
+      stdout: true,
+      stderr: true,
+      ...(resourceLimits && { resourceLimits }),
+      ...(env && { env }),
+      ...(execArgv && { execArgv: [...execArgv] }),
+    });
+    this.#worker = worker;
+    this.threadId = worker.threadId;
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    port1.on('message', this.#take);
+    port1.on('messageerror', (error) => this.#terminate(`it has sent what can't be read: ${messageOf(error)}`));
+    port1.unref();
+    tagLines(worker.stdout, this.threadId, (line) => logger.info(line));
+    tagLines(worker.stderr, this.threadId, (line) => logger.warn(line));
+    worker.on('error', (error) => {
+      this.#cause = error;
+    });
+    this.#ended = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        this.#onExit(code);
+        resolve();
+      });
+    });
+    worker.postMessage({ port: port2, shared: this.#shared, href, spins: canSpin }, [port2]);
+  }
+
+  /** Resolves when the module is loaded. Until then the thread holds the process, after that no more. */
+  async loaded(signal: AbortSignal): Promise<void> {
+    const onAbort = (): void => this.#load?.reject(signal.reason);
+    signal.addEventListener('abort', onAbort);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#load = { resolve, reject };
+        if (signal.aborted) onAbort();
+      });
+      this.#worker.unref();
+    } catch (error) {
+      this.#isClosing = true;
+      await this.#worker.terminate();
+      throw error;
+    } finally {
+      this.#load = undefined;
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Sends a call. @throws what keeps it from being made */
+  begin(pending: Pending, args: readonly unknown[], caller: Caller | undefined): void {
+    const { name } = pending;
+    if (this.#hasEnded) throw this.#crash(name, false);
+    const call = this.#lastCall === LAST ? 1 : this.#lastCall + 1;
+    this.#lastCall = call;
+    let list: Transferable[] | undefined;
+    for (const arg of args) {
+      const moved = takeTransferList(arg);
+      if (moved !== undefined) list = list === undefined ? [...moved] : [...list, ...moved];
+    }
+    try {
+      this.#send([CALL, call, name, args, caller?.deadline, caller?.id ?? '', caller?.attempt ?? 1], list);
+    } catch (error) {
+      throw notCloneable(name, args, error);
+    }
+    pending.call = call;
+    this.#calls.set(call, pending);
+    if (!canSpin) return;
+    this.#sentAt = performance.now();
+    if (this.#lastMs < SHORT_MS) lookOutFor(this, this.#sentAt);
+  }
+
+  /** Has a call's context canceled, and its thread terminated if it doesn't return. */
+  cancel(pending: Pending, reason: unknown): void {
+    if (pending.isCanceled || !this.#calls.has(pending.call)) return;
+    pending.isCanceled = true;
+    Atomics.store(this.#shared, flagOf(pending.call), pending.call);
+    this.#send([CANCEL, pending.call, encodeError(reason)]);
+    const { terminateAfterMs } = this.#settings;
+    pending.timer = setTimeout(() => {
+      this.#terminate(
+        `${pending.name} was canceled and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
+      );
+    }, terminateAfterMs);
+    // Nobody is waiting for it: its task is settled.
+    pending.timer.unref();
+  }
+
+  /** Grants the generator of a stream so many values more. */
+  pull(pending: Pending, values: number): void {
+    if (this.#calls.has(pending.call)) this.#send([PULL, pending.call, values]);
+  }
+
+  /** Has the generator of a stream ended. */
+  leave(pending: Pending): void {
+    if (this.#calls.has(pending.call)) this.#send([LEAVE, pending.call]);
+  }
+
+  /** Ends the thread: in peace when it is idle. Resolves when it has ended. */
+  async close(): Promise<void> {
+    if (this.#hasEnded) return;
+    this.#isClosing = true;
+    this.#worker.ref(); // somebody waits for it
+    if (this.#calls.size > 0) this.#terminate('it was closed');
+    else {
+      this.#send([CLOSE, 0]);
+      const timer = setTimeout(() => this.#terminate('it would not exit'), CLOSE_MS);
+      await this.#ended;
+      clearTimeout(timer);
+    }
+    await this.#ended;
+  }
+
+  /** Takes the messages that have come. False when no answer is awaited any more. */
+  drain(): boolean {
+    while (Atomics.load(this.#shared, FROM_THREAD) !== this.#taken) {
+      const message = receiveMessageOnPort(this.#port);
+      if (message === undefined) break;
+      this.#take(message.message as Report);
+    }
+    return this.#calls.size > 0;
+  }
+
+  readonly #take = (report: Report): void => {
+    this.#taken = (this.#taken + 1) | 0;
+    switch (report[0]) {
+      case VALUE: {
+        const pending = this.#end(report[1]);
+        pending?.onValue(report[2]);
+        break;
+      }
+      case ITEM:
+        this.#calls.get(report[1])?.onItem(report[2]);
+        break;
+      case FAILURE: {
+        const pending = this.#end(report[1]);
+        pending?.onFailure(decodeError(report[2]));
+        break;
+      }
+      case LOADED:
+        this.exports = report[2];
+        this.#load?.resolve();
+        break;
+      case NOT_LOADED:
+        this.#load?.reject(this.#notLoaded(decodeError(report[2])));
+    }
+  };
+
+  #end(call: number): Pending | undefined {
+    const pending = this.#calls.get(call);
+    if (pending === undefined) return undefined;
+    this.#calls.delete(call);
+    if (pending.timer !== undefined) clearTimeout(pending.timer);
+    if (canSpin) this.#lastMs = performance.now() - this.#sentAt;
+    this.#events.onAnswer();
+    return pending;
+  }
+
+  #send(order: Order, list?: readonly Transferable[]): void {
+    this.#port.postMessage(order, list);
+    this.#sent = (this.#sent + 1) | 0;
+    Atomics.store(this.#shared, FROM_HOST, this.#sent);
+  }
+
+  #terminate(why: string): void {
+    if (this.#hasEnded) return;
+    this.#why ??= why;
+    void this.#worker.terminate();
+  }
+
+  #onExit(code: number): void {
+    // What it has said before its end counts: Node hands on all messages first, but those to a listener by turns.
+    for (let more = receiveMessageOnPort(this.#port); more !== undefined; more = receiveMessageOnPort(this.#port)) {
+      this.#take(more.message as Report);
+    }
+    this.#hasEnded = true;
+    this.#exitCode = code;
+    this.#port.close();
+    this.#load?.reject(this.#notLoaded(this.#cause));
+    if (!this.#isClosing) this.#events.onEnd();
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const pending of calls) {
+      if (pending.timer !== undefined) clearTimeout(pending.timer);
+      pending.onFailure(this.#crash(pending.name, this.#hasBegun(pending)));
+    }
+  }
+
+  #hasBegun({ call }: Pending): boolean {
+    // Numbers begin anew after the last.
+    return ((Atomics.load(this.#shared, BEGUN) - call) & LAST) < LAST / 2;
+  }
+
+  #crash(name: string, hasBegun: boolean): ThreadCrashError {
+    const exitCode = this.#exitCode;
+    const cause = this.#cause;
+    const why =
+      this.#why ??
+      (cause === undefined ? `it has exited with code ${exitCode}` : `it has crashed: ${messageOf(cause)}`);
+    const when = hasBegun ? `under ${name}` : `before ${name} began`;
+    return new ThreadCrashError(`thread ${this.threadId} ended ${when}: ${why}`, {
+      exitCode,
+      hasBegun,
+      ...(cause !== undefined && { cause }),
+    });
+  }
+
+  #notLoaded(cause: unknown): ThreadCrashError {
+    const { href } = this.#settings;
+    const exitCode = this.#exitCode;
+    const why = cause === undefined ? `it has exited with code ${exitCode}` : messageOf(cause);
+    return new ThreadCrashError(`the module ${href} could not be loaded in a thread: ${why}${adviceOn(href, cause)}`, {
+      exitCode,
+      hasBegun: false,
+      ...(cause !== undefined && { cause }),
+    });
+  }
+}
+
+function notCloneable(name: string, args: readonly unknown[], error: unknown): NotCloneableError {
+  const index = args.findIndex((arg) => {
+    try {
+      structuredClone(arg);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  const which = index === -1 ? 'its arguments' : `argument ${index + 1}`;
+  return new NotCloneableError(
+    `${name} can't be called in a thread: ${which} can't be sent to it: ${messageOf(error)}`,
+    {
+      cause: error,
+    },
+  );
+}
+
+function adviceOn(href: string, cause: unknown): string {
+  if ((cause as NodeJS.ErrnoException | undefined)?.code !== 'ERR_UNKNOWN_FILE_EXTENSION') return '';
+  if (!/\.[mc]?tsx?$/.test(href)) return '';
+  return `. Node ${process.versions.node} runs no TypeScript in threads: compile the module, or use Node 22.18 or later`;
+}

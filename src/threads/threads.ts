@@ -1,0 +1,73 @@
+/** `threads()`: worker threads as the resources of a TaskManager. */
+import { realClock } from '../go/clock.ts';
+import { ThreadCrashError } from '../manager/errors.ts';
+import { lendResource } from '../manager/lend.ts';
+import { sleep } from '../manager/resources.ts';
+import type { CreateContext } from '../manager/types.ts';
+import { asThread, BoundThread } from './bound-thread.ts';
+import { checkThreadsOptions } from './settings.ts';
+import { ThreadHost } from './thread-host.ts';
+import type { AnyModule, Thread, ThreadModule, ThreadsOptions } from './types.ts';
+
+const BACKOFF_BASE_MS = 100;
+const BACKOFF_MAX_MS = 5_000;
+
+/** The options of a TaskManager whose resources are threads. */
+export interface ThreadResources<M extends ThreadModule> {
+  /** Starts a thread, and resolves when it has loaded the module. */
+  readonly onCreate: (context: CreateContext) => Promise<Thread<M>>;
+  /** Ends a thread, and resolves when it has ended. */
+  readonly onDestroy: (thread: Thread<M>) => Promise<void>;
+  /** False for a call that its thread has died before: it is safe to run again, on another thread. */
+  readonly checkHealth: (error: unknown) => boolean;
+}
+
+/**
+ * Worker threads as the resources of a TaskManager: each worker owns a thread that has loaded `module`, and tasks call
+ * the functions that it exports. For work that keeps a processor busy, of which the event loop can do one at a time.
+ *
+ * A call is canceled with its task: its context ({@link currentContext}) is, and {@link isCancelled} says so. A function
+ * that heeds neither is terminated with its thread after `terminateAfterMs`, so that a timeout ends an endless loop. A
+ * thread that dies is replaced: at once, and with growing pauses when threads die one after the other. Its task fails
+ * with a ThreadCrashError; one whose call had not begun runs again by itself.
+ *
+ * @param module the module's URL, or its absolute path
+ * @throws TypeError or RangeError when an option is wrong
+ * @example
+ * const manager = new TaskManager({
+ *   ...threads<typeof import('./work.js')>(new URL('./work.js', import.meta.url)),
+ *   workerCount: 4,
+ * });
+ * const digest = await manager.queueTask((ctx, thread) => thread.api.hash(password), { timeoutMs: 5_000 });
+ */
+export function threads<M extends ThreadModule = AnyModule>(
+  module: URL | string,
+  options: ThreadsOptions = {},
+): ThreadResources<M> {
+  const settings = checkThreadsOptions(module, options);
+  /** Threads that have died since the last answer of any. */
+  let deaths = 0;
+  const resources: ThreadResources<M> & { readonly [lendResource]: (thread: unknown, context: never) => unknown } = {
+    async onCreate({ signal, retire }) {
+      if (deaths > 1) {
+        const pauseMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (deaths - 2));
+        await sleep(signal, pauseMs * (0.5 + Math.random() / 2), realClock);
+      }
+      const host = new ThreadHost(settings, {
+        onEnd() {
+          deaths++;
+          retire();
+        },
+        onAnswer() {
+          deaths = 0;
+        },
+      });
+      await host.loaded(signal);
+      return asThread<M>(new BoundThread(host, undefined));
+    },
+    onDestroy: (thread) => (thread as unknown as BoundThread).host.close(),
+    checkHealth: (error) => !(error instanceof ThreadCrashError) || error.hasBegun,
+    [lendResource]: (thread, context) => new BoundThread((thread as BoundThread).host, context),
+  };
+  return resources;
+}
