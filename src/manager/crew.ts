@@ -24,8 +24,9 @@ export class Crew implements WorkerHome {
   readonly idle: Worker[] = [];
   baseCount = 0;
   burstCount = 0;
-  /** Workers with a resource. */
+  /** Workers with a resource; and those of them that are base workers. */
   active = 0;
+  #activeBase = 0;
   /** No worker is replaced any more, and each goes when it is free. */
   closing = false;
   /** How many burst workers are wanted. */
@@ -151,6 +152,7 @@ export class Crew implements WorkerHome {
   close(reason: unknown): void {
     this.closing = true;
     this.#endWaits((waiter) => waiter.reject(reason));
+    this.idle.length = 0; // else each would be looked for in it
     for (const worker of [...this.workers]) {
       if (worker.phase !== BUSY) this.dismiss(worker, reason);
     }
@@ -170,6 +172,7 @@ export class Crew implements WorkerHome {
     if (phase === CREATING) worker.creation?.abort(reason ?? new ResourceError('the resource is not wanted any more'));
     else {
       this.active--;
+      if (worker.kind === 'base') this.#activeBase--;
       if (!this.#resources.trivial) void this.#resources.destroy(worker.resource);
     }
     this.#scheduler.settlement.workerGone(worker);
@@ -205,6 +208,7 @@ export class Crew implements WorkerHome {
     worker.creation = undefined;
     worker.resource = resource;
     this.active++;
+    if (worker.kind === 'base') this.#activeBase++;
     this.#ages.begin(worker);
     worker.phase = IDLE;
     if (this.#readyWaiters.size > 0 && this.#isReady()) this.#endWaits((waiter) => waiter.resolve());
@@ -226,9 +230,7 @@ export class Crew implements WorkerHome {
   }
 
   #isReady(): boolean {
-    let ready = 0;
-    for (const worker of this.workers) if (worker.kind === 'base' && worker.phase !== CREATING) ready++;
-    return ready >= this.#scheduler.settings.workerCount;
+    return this.#activeBase >= this.#scheduler.settings.workerCount;
   }
 
   #hopeless(): boolean {
@@ -247,6 +249,7 @@ export class Crew implements WorkerHome {
     worker.kind = 'base';
     this.burstCount--;
     this.baseCount++;
+    if (worker.phase !== CREATING) this.#activeBase++;
     this.#liftRest(worker);
   }
 
@@ -254,6 +257,7 @@ export class Crew implements WorkerHome {
     worker.kind = 'burst';
     this.baseCount--;
     this.burstCount++;
+    if (worker.phase !== CREATING) this.#activeBase--;
     const { idleMs } = this.#scheduler.settings;
     if (idleMs !== undefined && worker.phase === IDLE) this.#setRest(worker, idleMs);
   }

@@ -8,7 +8,18 @@ import {
   TaskManager,
 } from '../../src/manager/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { type Deferred, deferred, heard, noop, type Resource, Stock, settle, stateOf, untilCanceled } from './kit.ts';
+import {
+  type Deferred,
+  deferred,
+  heard,
+  noop,
+  type Resource,
+  Stock,
+  settle,
+  stateOf,
+  untilCanceled,
+  within,
+} from './kit.ts';
 
 /** Long enough for any back-off, short enough for any timeout but the one in question. */
 const BACKOFF_MS = 10_000;
@@ -420,6 +431,38 @@ test(
     gates[1]!.resolve();
     await ready;
     await manager.ready();
+    await manager.stop();
+  }),
+);
+
+test(
+  'ready() counts base workers alone, whoever was hired, let go or made one meanwhile',
+  withLeakCheck(async () => {
+    const gates = Array.from({ length: 6 }, () => deferred());
+    const stock = new Stock((call) => gates[call - 1]!.promise);
+    const manager = new TaskManager({ workerCount: 3, ...stock.hooks });
+    for (const gate of gates.slice(0, 3)) gate.resolve();
+    await manager.ready();
+    manager.resize({ workerCount: 1 });
+    await manager.ready();
+    manager.resize({ workerCount: 3 });
+    const ready = manager.ready();
+    for (const gate of gates.slice(3, 5)) {
+      await settle();
+      assert.equal(await stateOf(ready), 'pending');
+      gate.resolve();
+    }
+    await ready;
+    // Who is busy and not wanted as a base worker any more is one again when more are wanted.
+    const release = deferred();
+    const busy = [1, 2, 3].map(() => manager.queueTask(() => release.promise));
+    manager.resize({ workerCount: 2 });
+    await manager.ready();
+    manager.resize({ workerCount: 3 });
+    await within(manager.ready());
+    release.resolve();
+    await Promise.all(busy);
+    assert.equal(stock.made.length, 5);
     await manager.stop();
   }),
 );
