@@ -81,6 +81,17 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
       'ended: backup, clock, mail, sensor, web',
     ],
   },
+  'large-file': {
+    says: [
+      'Athens: 3.0 of 5000',
+      'Bergen: 13.0 of 5000',
+      'Cairo: 23.0 of 5000',
+      'Dakar: 33.0 of 4980',
+      '20 lines were wrong',
+      'the first: Athens, 0',
+      '0 files are open in the thread',
+    ],
+  },
   map: { says: ['1 4 9 16 25 36 49 64', 'no 3', '0 still busy', 'failed: 1 3', 'sum: 14'] },
   metrics: {
     says: [
@@ -93,7 +104,28 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
     ],
   },
   nested: { says: ['5050', 'the child ended, canceled', 'the parent is canceled'] },
+  passwords: {
+    says: [
+      '4 passwords hashed; meanwhile the event loop went on',
+      'ada: welcome',
+      'ada, guessing: refused',
+      'of 20 guesses at once 6 were looked at',
+    ],
+  },
   pipeline: { says: ['20 words', 'no page /pages/missing', '0 still reading'] },
+  pixels: {
+    says: [
+      '8 strips of 153600 bytes',
+      '0 bytes of the first are left, 307200 came back',
+      '        =++***+++++==--:',
+      '    ***########****+++==--:.',
+      ' +**############****+++==--:..',
+      '=+***########******+++===--:..',
+      '==++***********++++====--::..',
+      ' :-===++++++++=====---:::.',
+      '    ::----------::::...',
+    ],
+  },
   'prime-sieve': { says: ['2 3 5 7 11 13 17 19 23 29 31 37 41 43 47'] },
   priorities: {
     says: [
