@@ -14,7 +14,7 @@ import * as errand from 'errand';
 import { withLeakCheck } from 'errand/testing';
 import { mapCommand } from '../src/cli/map-command.ts';
 import { ROOT, start } from './programs.ts';
-import { removeSnippets, SNIPPET_DIR, snippetsOf, writeSnippets } from './snippets.ts';
+import { modulesOf, removeSnippets, SNIPPET_DIR, snippetsOf, writeSnippets } from './snippets.ts';
 
 const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)]
   .filter((name) => name.endsWith('.md'))
@@ -22,9 +22,10 @@ const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `do
 const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
 const readme = read('README.md');
 const snippets = (await Promise.all(PAGES.map(snippetsOf))).flat();
+const modules = (await Promise.all(PAGES.map(modulesOf))).flat();
 
 describe('every snippet', { timeout: 60_000 }, () => {
-  before(() => writeSnippets(snippets));
+  before(() => writeSnippets(snippets, modules));
   after(removeSnippets);
 
   test('compiles', async () => {

@@ -1,5 +1,6 @@
 /**
- * The TypeScript in Markdown files, as programs: each fenced `ts` block becomes a file that can be checked and run.
+ * The code in Markdown files, as programs: each fenced `ts` block becomes a file that can be checked and run, and each
+ * `js` block that begins with its name, `// work.js`, a module beside them.
  *
  * A block that imports something stands for itself. Any other one is preceded by its page's prelude, the block after
  * `<!-- prelude -->`. Managers made at the top of a block are stopped after it. What follows `// →` in a block is what
@@ -22,6 +23,12 @@ export interface Snippet {
   readonly says: readonly (readonly string[])[];
 }
 
+/** A file that snippets import, or have threads run. */
+export interface Module {
+  readonly path: string;
+  readonly source: string;
+}
+
 const BLOCK = /(<!-- prelude -->\n)?^```ts\n(.*?)^```$/gms;
 
 /** The blocks of a page, the prelude among them. */
@@ -42,6 +49,15 @@ export async function snippetsOf(page: string): Promise<Snippet[]> {
   });
 }
 
+/** The `js` blocks of a page that have a name: no name is given twice. */
+export async function modulesOf(page: string): Promise<Module[]> {
+  const text = await readFile(join(ROOT, page), 'utf8');
+  return [...text.matchAll(/^```js\n\/\/ (\S+)\n(.*?)^```$/gms)].map(([, name, source]) => ({
+    path: join(SNIPPET_DIR, name!),
+    source: source!,
+  }));
+}
+
 function programOf(code: string, prelude: string | undefined): string {
   const isWhole = /^import /m.test(code) || prelude === undefined;
   const program = isWhole ? code : `${prelude}\n${code}`;
@@ -51,7 +67,7 @@ function programOf(code: string, prelude: string | undefined): string {
 }
 
 /** Writes them where `errand` can be imported by its name, beside what they take for yours. */
-export async function writeSnippets(snippets: readonly Snippet[]): Promise<void> {
+export async function writeSnippets(snippets: readonly Snippet[], modules: readonly Module[]): Promise<void> {
   await rm(SNIPPET_DIR, { recursive: true, force: true });
   await mkdir(SNIPPET_DIR, { recursive: true });
   await writeFile(join(SNIPPET_DIR, 'database.ts'), "export * from '../examples/support/database.ts';\n");
@@ -64,7 +80,7 @@ export async function writeSnippets(snippets: readonly Snippet[]): Promise<void>
       files: snippets.map(({ path }) => basename(path)),
     }),
   );
-  for (const { path, source } of snippets) await writeFile(path, source);
+  for (const { path, source } of [...snippets, ...modules]) await writeFile(path, source, { flag: 'wx' });
 }
 
 export async function removeSnippets(): Promise<void> {

@@ -16,6 +16,7 @@ export const connections = { open: 0, opened: 0 };
 export class Connection {
   readonly number = ++connections.opened;
   #isLost = false;
+  #tell: (() => void) | undefined;
 
   constructor() {
     connections.open++;
@@ -28,9 +29,15 @@ export class Connection {
     return `rows of ${text}`;
   }
 
+  /** Has `listener` called when the connection is lost. */
+  onLost(listener: () => void): void {
+    this.#tell = listener;
+  }
+
   /** From now on every query fails. */
   lose(): void {
     this.#isLost = true;
+    this.#tell?.();
   }
 
   close(): void {
