@@ -7,20 +7,24 @@ import { show } from '../go/checks.ts';
 import { CanceledError } from '../go/errors.ts';
 import { scopeOf } from '../go/scope.ts';
 import type { TaskContext } from '../manager/context.ts';
+import type { ThreadCrashError } from '../manager/errors.ts';
 import { HostedStream } from './hosted-stream.ts';
 import { type Caller, Pending, type ThreadHost } from './thread-host.ts';
 import type { Thread, ThreadApi, ThreadModule } from './types.ts';
 
 class PendingCall extends Pending {
+  readonly promise: Promise<unknown>;
   readonly #thread: BoundThread;
-  readonly #resolve: (value: unknown) => void;
-  readonly #reject: (error: unknown) => void;
+  #resolve!: (value: unknown) => void;
+  #reject!: (error: unknown) => void;
 
-  constructor(name: string, thread: BoundThread, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+  constructor(name: string, thread: BoundThread) {
     super(name);
     this.#thread = thread;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
   }
 
   onValue(value: unknown): void {
@@ -29,10 +33,17 @@ class PendingCall extends Pending {
   }
 
   onFailure(error: unknown): void {
-    this.#thread.ended(this);
+    this.#thread.ended(this, error);
     this.#reject(error);
   }
+
+  onCancel(): void {
+    this.promise.catch(() => {});
+  }
 }
+
+/** Crashes before any call of their task had begun: it can be run again, on another thread. */
+export const harmless = new WeakSet<object>();
 
 export class BoundThread {
   readonly host: ThreadHost;
@@ -40,6 +51,7 @@ export class BoundThread {
   readonly #open = new Set<Pending>();
   #api: object | undefined = undefined;
   #isWatching = false;
+  #hasBegun = false;
   #unsubscribe: (() => boolean) | undefined = undefined;
   #onLast: (() => void) | undefined = undefined;
 
@@ -64,19 +76,38 @@ export class BoundThread {
       return Promise.reject(new TypeError(`the thread's module exports no function ${show(name)}, but ${names}`));
     }
     if (exports[name] === 'generator') return new HostedStream(this, name, args);
-    return new Promise((resolve, reject) => this.begin(new PendingCall(name, this, resolve, reject), args));
+    const pending = new PendingCall(name, this);
+    try {
+      this.begin(pending, args);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return pending.promise;
   }
 
   /** @throws what keeps the call from being made */
   begin(pending: Pending, args: readonly unknown[]): void {
     if (this.#context !== undefined) this.#watch(this.#context);
-    this.host.begin(pending, args, this.#context as Caller | undefined);
+    try {
+      this.host.begin(pending, args, this.#context as Caller | undefined);
+    } catch (error) {
+      if (this.host.hasEnded) this.#crashed(error as ThreadCrashError);
+      throw error;
+    }
     this.#open.add(pending);
   }
 
-  ended(pending: Pending): void {
+  ended(pending: Pending, error?: unknown): void {
     this.#open.delete(pending);
+    if (this.host.hasEnded) this.#crashed(error as ThreadCrashError);
+    else this.#hasBegun = true;
     if (this.#open.size === 0) this.#onLast?.();
+  }
+
+  #crashed(error: ThreadCrashError): void {
+    if (error.hasBegun) this.#hasBegun = true;
+    // What no task makes stands for itself.
+    if (this.#context === undefined ? !error.hasBegun : !this.#hasBegun) harmless.add(error);
   }
 
   /** From the first call on, until the task's function has returned. */
@@ -106,14 +137,24 @@ export class BoundThread {
   };
 }
 
+function functionOf(thread: BoundThread, name: string | symbol): unknown {
+  return typeof name === 'string' && Object.hasOwn(thread.host.exports, name)
+    ? (...args: readonly unknown[]) => thread.call(name, ...args)
+    : undefined;
+}
+
+/** An object that has the module's functions and nothing else, and stays as it is. */
 const API: ProxyHandler<BoundThread> = {
-  get: (thread, name) =>
-    typeof name === 'string' && Object.hasOwn(thread.host.exports, name)
-      ? (...args: readonly unknown[]) => thread.call(name, ...args)
-      : undefined,
+  get: functionOf,
   has: (thread, name) => Object.hasOwn(thread.host.exports, name),
   ownKeys: (thread) => Object.keys(thread.host.exports),
+  getOwnPropertyDescriptor(thread, name) {
+    const value = functionOf(thread, name);
+    return value === undefined ? undefined : { value, enumerable: true, configurable: true };
+  },
   set: () => false,
+  defineProperty: () => false,
+  deleteProperty: () => false,
 };
 
 /** A thread as its users see it. */

@@ -1,7 +1,7 @@
 /** Errors that have come from the other side: of the class they were, where that is known here. */
 import { CanceledError, ClosedChannelError, DeadlineExceededError, NotHeldError } from '../go/errors.ts';
 import { MaxRetriesError, QueueFullError, ResourceError, ShutdownError, ThreadCrashError } from '../manager/errors.ts';
-import type { ErrorRecord } from './error-record.ts';
+import type { ErrorParts, ErrorRecord } from './error-record.ts';
 import { NotCloneableError } from './errors.ts';
 
 const STANDARD = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
@@ -19,35 +19,42 @@ const OURS = {
 };
 
 /** The thrown value that a record is of. */
-export function decodeError(record: ErrorRecord): unknown {
+export function decodeError(record: ErrorRecord, known = new Map<ErrorRecord, Error>()): unknown {
   if ('value' in record) return record.value;
-  const { name, stack, own } = record;
+  const same = known.get(record);
+  if (same !== undefined) return same;
+  const { name, stack, own, cause, errors } = record;
   const error = makeError(record);
+  known.set(record, error);
   define(error, 'stack', stack, false);
   // By definition, as what an error inherits may have only a getter.
   if (error.name !== name) define(error, 'name', name, false);
+  if (cause !== undefined) define(error, 'cause', decodeError(cause, known), false);
+  if (errors !== undefined) {
+    define(
+      error,
+      'errors',
+      errors.map((part) => decodeError(part, known)),
+      false,
+    );
+  }
   for (const [key, value] of Object.entries(own)) {
     if (error[key as never] !== value) define(error, key, value, true);
   }
   return error;
 }
 
-function makeError({
-  name,
-  message,
-  own,
-  cause,
-  errors,
-  isDOMException,
-}: Exclude<ErrorRecord, { value: unknown }>): Error {
+function makeError({ name, message, own, errors, isDOMException }: ErrorParts): Error {
   if (isDOMException) return new DOMException(message, name);
-  const options = cause && { cause: decodeError(cause) };
-  if (errors !== undefined) return new AggregateError(errors.map(decodeError), message, options);
+  if (errors !== undefined) return new AggregateError([], message);
   const { code } = own;
-  if (typeof code === 'string' && Object.hasOwn(OURS, code))
-    return new OURS[code as keyof typeof OURS](message, options);
+  if (typeof code === 'string' && Object.hasOwn(OURS, code)) {
+    const error = new OURS[code as keyof typeof OURS](message);
+    // Others have codes of the same name.
+    if (error.name === name) return error;
+  }
   const Kind = Object.hasOwn(STANDARD, name) ? STANDARD[name as keyof typeof STANDARD] : Error;
-  return new Kind(message, options);
+  return new Kind(message);
 }
 
 function define(target: object, key: string, value: unknown, enumerable: boolean): void {

@@ -19,8 +19,10 @@ import {
   LEAVE,
   LOADED,
   NOT_LOADED,
+  nextCall,
   type Order,
   PULL,
+  REFUSED,
   type Report,
   type Setup,
   SHORT_MS,
@@ -69,6 +71,7 @@ class Entry {
       this.#take(order);
       this.#lookOut();
     });
+    port.on('messageerror', (error) => this.#onUnreadable(error));
     this.send([LOADED, 0, this.#exports]);
   }
 
@@ -121,7 +124,7 @@ class Entry {
 
   #begin([, call, name, args, deadline, id, attempt]: Extract<Order, readonly [typeof CALL, ...unknown[]]>): void {
     if (Atomics.load(this.#shared, flagOf(call)) === call) {
-      this.#fail(call, new Error('canceled before it began'));
+      this.send([REFUSED, call]);
       return;
     }
     const fn = this.#functions.get(name)!;
@@ -192,9 +195,9 @@ class Entry {
     this.#isLookingOut = true;
     let until = now + SPIN_MS;
     while (now < until) {
-      const message = this.#hasMore ? receiveMessageOnPort(this.#port) : undefined;
-      if (message !== undefined) {
-        this.#take(message.message as Order);
+      const order = this.#hasMore ? this.#receive() : undefined;
+      if (order !== undefined) {
+        this.#take(order);
         now = performance.now();
         this.#answeredAt = now;
         // Its promises need the end of this loop; and so do long calls, and timers.
@@ -204,6 +207,21 @@ class Entry {
       now = performance.now();
     }
     this.#isLookingOut = false;
+  }
+
+  #receive(): Order | undefined {
+    try {
+      return receiveMessageOnPort(this.#port)?.message as Order | undefined;
+    } catch (error) {
+      this.#onUnreadable(error);
+    }
+  }
+
+  /** A call, as all else is small: too deep for the stack here, for one thing. It would be so on any other thread. */
+  #onUnreadable(error: unknown): never {
+    Atomics.store(this.#shared, BEGUN, nextCall(Atomics.load(this.#shared, BEGUN)));
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`what it was called with can't be read: ${why}`, { cause: error });
   }
 
   get #hasMore(): boolean {

@@ -3,9 +3,18 @@ import type { BoundThread } from './bound-thread.ts';
 import { WINDOW } from './protocol.ts';
 import { Pending } from './thread-host.ts';
 
-interface Reader {
-  readonly resolve: (result: IteratorResult<unknown, unknown>) => void;
-  readonly reject: (error: unknown) => void;
+/** Who waits for a value, or for the end. */
+class Reader {
+  readonly promise: Promise<IteratorResult<unknown, unknown>>;
+  resolve!: (result: IteratorResult<unknown, unknown>) => void;
+  reject!: (error: unknown) => void;
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
 }
 
 /** The reader grants more values by so many at a time. */
@@ -33,29 +42,27 @@ export class HostedStream extends Pending implements AsyncIterableIterator<unkno
   }
 
   next(): Promise<IteratorResult<unknown, unknown>> {
-    return new Promise((resolve, reject) => {
-      if (this.#args !== undefined) this.#begin(this.#args);
-      this.#readers.push({ resolve, reject });
-      this.#serve();
-    });
+    if (this.#args !== undefined) this.#begin(this.#args);
+    const reader = new Reader();
+    this.#readers.push(reader);
+    this.#serve();
+    return reader.promise;
   }
 
   return(): Promise<IteratorResult<unknown, unknown>> {
-    return new Promise((resolve, reject) => {
-      this.#values.length = 0;
-      if (this.#args !== undefined) {
-        this.#args = undefined;
-        this.#end = { value: undefined };
-      } else if (this.#end === undefined) {
-        this.#leavers.push({ resolve, reject });
-        if (!this.#isLeft) this.#thread.host.leave(this);
-        this.#isLeft = true;
-        return;
-      }
+    this.#values.length = 0;
+    const isUnderWay = this.#args === undefined && this.#end === undefined;
+    if (!isUnderWay) {
+      this.#args = undefined;
       this.#end = { value: undefined };
       this.#serve();
-      resolve({ done: true, value: undefined });
-    });
+      return Promise.resolve({ done: true, value: undefined });
+    }
+    const leaver = new Reader();
+    this.#leavers.push(leaver);
+    if (!this.#isLeft) this.#thread.host.leave(this);
+    this.#isLeft = true;
+    return leaver.promise;
   }
 
   onValue(value: unknown): void {
@@ -64,6 +71,10 @@ export class HostedStream extends Pending implements AsyncIterableIterator<unkno
 
   onFailure(error: unknown): void {
     this.#over({ error });
+  }
+
+  onCancel(): void {
+    for (const { promise } of [...this.#readers, ...this.#leavers]) promise.catch(() => {});
   }
 
   override onItem(value: unknown): void {
@@ -82,7 +93,7 @@ export class HostedStream extends Pending implements AsyncIterableIterator<unkno
   }
 
   #over(end: { readonly value: unknown } | { readonly error: unknown }): void {
-    this.#thread.ended(this);
+    this.#thread.ended(this, 'error' in end ? end.error : undefined);
     this.#end = end;
     const leavers = this.#leavers;
     this.#leavers = [];

@@ -38,13 +38,16 @@ export const VALUE = 2;
 export const FAILURE = 3;
 /** One value of a stream. */
 export const ITEM = 4;
+/** The call was canceled before it could begin. */
+export const REFUSED = 5;
 
 export type Report =
   | readonly [kind: typeof LOADED, call: number, exports: ExportRecord]
   | readonly [kind: typeof NOT_LOADED, call: number, error: ErrorRecord]
   | readonly [kind: typeof VALUE, call: number, value: unknown]
   | readonly [kind: typeof FAILURE, call: number, error: ErrorRecord]
-  | readonly [kind: typeof ITEM, call: number, value: unknown];
+  | readonly [kind: typeof ITEM, call: number, value: unknown]
+  | readonly [kind: typeof REFUSED, call: number];
 
 /** The functions that a module exports. */
 export interface ExportRecord {
@@ -71,7 +74,20 @@ const FLAGS = 3;
 const FLAG_COUNT = 256;
 export const SHARED_LENGTH = FLAGS + FLAG_COUNT;
 
-/** Where the flag of a call is: it holds the number of the call that is canceled. Calls are numbered from 1. */
+/** The last number of a call, after which they begin anew: a flag is an integer of 32 bits. */
+const LAST_CALL = 2 ** 31 - 1;
+
+/** The number of the call after `call`. They are numbered from 1. */
+export function nextCall(call: number): number {
+  return call === LAST_CALL ? 1 : call + 1;
+}
+
+/** Whether a call has begun, when `begun` is the last one that has: they begin in the order of their numbers. */
+export function hasBegun(call: number, begun: number): boolean {
+  return ((begun - call) & LAST_CALL) < LAST_CALL / 2;
+}
+
+/** Where the flag of a call is: it holds the number of the call that is canceled. */
 export function flagOf(call: number): number {
   return FLAGS + (call & (FLAG_COUNT - 1));
 }

@@ -21,12 +21,15 @@ import {
   FROM_HOST,
   FROM_THREAD,
   flagOf,
+  hasBegun,
   ITEM,
   LEAVE,
   LOADED,
   NOT_LOADED,
+  nextCall,
   type Order,
   PULL,
+  REFUSED,
   type Report,
   SHARED_LENGTH,
   SHORT_MS,
@@ -39,14 +42,13 @@ import { takeTransferList } from './transfer.ts';
 const ENTRY = new URL('../../dist/threads/entry.js', import.meta.url);
 /** How long an idle thread may take for its 'exit' listeners, and to write what it has to. */
 const CLOSE_MS = 500;
-/** The last number of a call, after which they begin anew: a flag is an integer of 32 bits. */
-const LAST = 2 ** 31 - 1;
 
 /** A call that is under way. */
 export abstract class Pending {
   readonly name: string;
   call = 0;
-  isCanceled = false;
+  /** Why it was canceled, if it was. */
+  canceled: { readonly reason: unknown } | undefined = undefined;
   timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(name: string) {
@@ -56,6 +58,8 @@ export abstract class Pending {
   abstract onValue(value: unknown): void;
   abstract onFailure(error: unknown): void;
   onItem(_value: unknown): void {}
+  /** It was canceled: what comes of it by that is nobody's fault who doesn't wait for it. */
+  abstract onCancel(): void;
 }
 
 /** What is sent along with a call about the task that makes it. */
@@ -115,7 +119,7 @@ export class ThreadHost {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     port1.on('message', this.#take);
-    port1.on('messageerror', (error) => this.#terminate(`it has sent what can't be read: ${messageOf(error)}`));
+    port1.on('messageerror', this.#onUnreadable);
     port1.unref();
     tagLines(worker.stdout, this.threadId, (line) => logger.info(line));
     tagLines(worker.stderr, this.threadId, (line) => logger.warn(line));
@@ -159,16 +163,19 @@ export class ThreadHost {
   begin(pending: Pending, args: readonly unknown[], caller: Caller | undefined): void {
     const { name } = pending;
     if (this.#hasEnded) throw this.#crash(name, false);
-    const call = this.#lastCall === LAST ? 1 : this.#lastCall + 1;
+    const before = this.#lastCall;
+    const call = nextCall(before);
     this.#lastCall = call;
-    let list: Transferable[] | undefined;
-    for (const arg of args) {
-      const moved = takeTransferList(arg);
-      if (moved !== undefined) list = list === undefined ? [...moved] : [...list, ...moved];
-    }
     try {
+      let list: Transferable[] | undefined;
+      for (const arg of args) {
+        const moved = takeTransferList(arg);
+        if (moved !== undefined) list = list === undefined ? [...moved] : [...list, ...moved];
+      }
       this.#send([CALL, call, name, args, caller?.deadline, caller?.id ?? '', caller?.attempt ?? 1], list);
     } catch (error) {
+      // No number is left out: the thread counts along.
+      if (this.#lastCall === call) this.#lastCall = before;
       throw notCloneable(name, args, error);
     }
     pending.call = call;
@@ -180,8 +187,9 @@ export class ThreadHost {
 
   /** Has a call's context canceled, and its thread terminated if it doesn't return. */
   cancel(pending: Pending, reason: unknown): void {
-    if (pending.isCanceled || !this.#calls.has(pending.call)) return;
-    pending.isCanceled = true;
+    if (pending.canceled !== undefined || !this.#calls.has(pending.call)) return;
+    pending.canceled = { reason };
+    pending.onCancel();
     Atomics.store(this.#shared, flagOf(pending.call), pending.call);
     this.#send([CANCEL, pending.call, encodeError(reason)]);
     const { terminateAfterMs } = this.#settings;
@@ -222,12 +230,30 @@ export class ThreadHost {
   /** Takes the messages that have come. False when no answer is awaited any more. */
   drain(): boolean {
     while (Atomics.load(this.#shared, FROM_THREAD) !== this.#taken) {
-      const message = receiveMessageOnPort(this.#port);
-      if (message === undefined) break;
-      this.#take(message.message as Report);
+      const report = this.#receive();
+      if (report === undefined) break;
+      this.#take(report);
     }
     return this.#calls.size > 0;
   }
+
+  /** A message that has come, and that no event has told of yet. */
+  #receive(): Report | undefined {
+    for (;;) {
+      try {
+        return receiveMessageOnPort(this.#port)?.message as Report | undefined;
+      } catch (error) {
+        this.#onUnreadable(error);
+      }
+    }
+  }
+
+  /** Nobody knows which call it was about. It was too deep for the stack here, for one thing. */
+  readonly #onUnreadable = (error: unknown): void => {
+    this.#taken = (this.#taken + 1) | 0;
+    this.#cause ??= error;
+    this.#terminate(`it has sent what can't be read: ${messageOf(error)}`);
+  };
 
   readonly #take = (report: Report): void => {
     this.#taken = (this.#taken + 1) | 0;
@@ -243,6 +269,11 @@ export class ThreadHost {
       case FAILURE: {
         const pending = this.#end(report[1]);
         pending?.onFailure(decodeError(report[2]));
+        break;
+      }
+      case REFUSED: {
+        const pending = this.#end(report[1]);
+        pending?.onFailure(pending.canceled?.reason);
         break;
       }
       case LOADED:
@@ -278,9 +309,7 @@ export class ThreadHost {
 
   #onExit(code: number): void {
     // What it has said before its end counts: Node hands on all messages first, but those to a listener by turns.
-    for (let more = receiveMessageOnPort(this.#port); more !== undefined; more = receiveMessageOnPort(this.#port)) {
-      this.#take(more.message as Report);
-    }
+    for (let report = this.#receive(); report !== undefined; report = this.#receive()) this.#take(report);
     this.#hasEnded = true;
     this.#exitCode = code;
     this.#port.close();
@@ -295,8 +324,7 @@ export class ThreadHost {
   }
 
   #hasBegun({ call }: Pending): boolean {
-    // Numbers begin anew after the last.
-    return ((Atomics.load(this.#shared, BEGUN) - call) & LAST) < LAST / 2;
+    return hasBegun(call, Atomics.load(this.#shared, BEGUN));
   }
 
   #crash(name: string, hasBegun: boolean): ThreadCrashError {

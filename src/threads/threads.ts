@@ -1,10 +1,9 @@
 /** `threads()`: worker threads as the resources of a TaskManager. */
 import { realClock } from '../go/clock.ts';
-import { ThreadCrashError } from '../manager/errors.ts';
 import { lendResource } from '../manager/lend.ts';
 import { sleep } from '../manager/resources.ts';
 import type { CreateContext } from '../manager/types.ts';
-import { asThread, BoundThread } from './bound-thread.ts';
+import { asThread, BoundThread, harmless } from './bound-thread.ts';
 import { checkThreadsOptions } from './settings.ts';
 import { ThreadHost } from './thread-host.ts';
 import type { AnyModule, Thread, ThreadModule, ThreadsOptions } from './types.ts';
@@ -18,7 +17,7 @@ export interface ThreadResources<M extends ThreadModule> {
   readonly onCreate: (context: CreateContext) => Promise<Thread<M>>;
   /** Ends a thread, and resolves when it has ended. */
   readonly onDestroy: (thread: Thread<M>) => Promise<void>;
-  /** False for a call that its thread has died before: it is safe to run again, on another thread. */
+  /** False when the thread has died before any call of the task had begun: it is run again, on another thread. */
   readonly checkHealth: (error: unknown) => boolean;
 }
 
@@ -29,7 +28,7 @@ export interface ThreadResources<M extends ThreadModule> {
  * A call is canceled with its task: its context ({@link currentContext}) is, and {@link isCancelled} says so. A function
  * that heeds neither is terminated with its thread after `terminateAfterMs`, so that a timeout ends an endless loop. A
  * thread that dies is replaced: at once, and with growing pauses when threads die one after the other. Its task fails
- * with a ThreadCrashError; one whose call had not begun runs again by itself.
+ * with a ThreadCrashError; one of which no call had begun runs again by itself.
  *
  * @param module the module's URL, or its absolute path
  * @throws TypeError or RangeError when an option is wrong
@@ -66,7 +65,7 @@ export function threads<M extends ThreadModule = AnyModule>(
       return asThread<M>(new BoundThread(host, undefined));
     },
     onDestroy: (thread) => (thread as unknown as BoundThread).host.close(),
-    checkHealth: (error) => !(error instanceof ThreadCrashError) || error.hasBegun,
+    checkHealth: (error) => !harmless.has(error as object),
     [lendResource]: (thread, context) => new BoundThread((thread as BoundThread).host, context),
   };
   return resources;

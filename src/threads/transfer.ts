@@ -28,10 +28,15 @@ export function transfer<T extends object>(value: T, list: readonly Transferable
   return value;
 }
 
-/** Internal: what is to be transferred with a value, once. */
+/** Internal: what is to be transferred with a value, once. @throws TypeError when a buffer has been transferred before */
 export function takeTransferList(value: unknown): readonly Transferable[] | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const list = lists.get(value);
-  if (list !== undefined) lists.delete(value);
+  if (list === undefined) return undefined;
+  lists.delete(value);
+  for (const item of list) {
+    // Node 20 would send it, and the other side couldn't read the message. A view on such a buffer can't be made.
+    if (item instanceof ArrayBuffer && item.byteLength === 0) new Uint8Array(item);
+  }
   return list;
 }
