@@ -11,7 +11,7 @@ import { between, markdown, table } from './lib/report.ts';
 import { combine, type Measured, type Results, readResults, type SuiteResult, writeResults } from './lib/results.ts';
 import type { Suite } from './lib/suite.ts';
 
-/** The order in which they are run and shown: those of the manager, with budgets first; the ground floor; the command. */
+/** The order in which they are run and shown: those of the manager, with budgets first; the ground floor; the command; threads. */
 const SUITES = [
   'throughput',
   'deep-queue',
@@ -33,6 +33,7 @@ const SUITES = [
   'mutex',
   'group',
   'cli',
+  'threads',
 ];
 
 const RESULTS = new URL('./results/', import.meta.url);

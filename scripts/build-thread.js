@@ -1,11 +1,14 @@
 // Bundles what a thread of errand/threads starts with into dist/threads/entry.js: one file is loaded sooner than several,
 // and a thread loads it at each start. The sources use it too, when they run uncompiled: threads of Node 20 load no
 // TypeScript, whatever loader the process has. So this is run by `npm ci` and before the tests as well.
+//   node scripts/build-thread.js [another folder than dist]
 import { build } from 'esbuild';
+
+const [folder = 'dist'] = process.argv.slice(2);
 
 await build({
   entryPoints: ['src/threads/entry.ts'],
-  outfile: 'dist/threads/entry.js',
+  outfile: `${folder}/threads/entry.js`,
   bundle: true,
   platform: 'node',
   format: 'esm',
