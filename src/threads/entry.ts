@@ -4,6 +4,7 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, type Transferable } from 'node:worker_threads';
 import { encodeError } from './error-record.ts';
+import { Outbox } from './outbox.ts';
 import {
   BEGUN,
   CALL,
@@ -12,7 +13,6 @@ import {
   type ExportRecord,
   FAILURE,
   FROM_HOST,
-  FROM_THREAD,
   flagOf,
   ITEM,
   inThread,
@@ -45,13 +45,13 @@ const TURN_MS = 10;
 const GENERATORS = new Set(['GeneratorFunction', 'AsyncGeneratorFunction']);
 
 class Entry {
+  readonly #outbox: Outbox;
   readonly #port: MessagePort;
   readonly #shared: Int32Array;
   readonly #spins: boolean;
   readonly #functions: ReadonlyMap<string, Fn>;
   readonly #exports: ExportRecord;
   readonly #running = new Map<number, Running>();
-  #sent = 0;
   #taken = 0;
   #isLookingOut = false;
   /** When the last message came, and the last answer went. */
@@ -60,7 +60,8 @@ class Entry {
   /** When the event loop has last had its turn. */
   #turnAt = 0;
 
-  constructor({ port, shared, spins }: Setup, functions: ReadonlyMap<string, Fn>) {
+  constructor({ port, shared, spins }: Setup, outbox: Outbox, functions: ReadonlyMap<string, Fn>) {
+    this.#outbox = outbox;
     this.#port = port;
     this.#shared = shared;
     this.#spins = spins;
@@ -76,9 +77,7 @@ class Entry {
   }
 
   send(report: Report, list?: readonly Transferable[]): void {
-    this.#port.postMessage(report, list);
-    this.#sent = (this.#sent + 1) | 0;
-    Atomics.store(this.#shared, FROM_THREAD, this.#sent);
+    this.#outbox.send(report, list);
   }
 
   /** Sends what a function has made. @throws when that can't be sent */
@@ -117,8 +116,8 @@ class Entry {
         this.#running.get(call)?.stream?.leave();
         break;
       case CLOSE:
-        // What was written goes first; and listeners of 'exit' are called.
-        process.stdout.write('', () => process.stderr.write('', () => process.exit()));
+        // Listeners of 'exit' are called.
+        process.exit();
     }
   }
 
@@ -322,9 +321,11 @@ function functionsOf(exported: object): ReadonlyMap<string, Fn> {
 }
 
 parentPort!.once('message', async (setup: Setup) => {
+  const outbox = new Outbox(setup.port, setup.shared);
+  outbox.takeOutput();
   try {
-    new Entry(setup, functionsOf((await import(setup.href)) as object));
+    new Entry(setup, outbox, functionsOf((await import(setup.href)) as object));
   } catch (error) {
-    setup.port.postMessage([NOT_LOADED, 0, encodeError(error)] satisfies Report);
+    outbox.send([NOT_LOADED, 0, encodeError(error)]);
   }
 });

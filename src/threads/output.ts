@@ -1,5 +1,4 @@
 /** What threads write to stdout and stderr: by lines, and with the thread's number. */
-import type { Readable } from 'node:stream';
 
 /** Where the lines of threads can go: as console and pino have it. */
 export interface LineLogger {
@@ -15,23 +14,38 @@ export const tagging: LineLogger = {
   warn: (line) => void process.stderr.write(`${line}\n`),
 };
 
-/** Hands the lines of a stream to `write`, tagged. What isn't ended by a line break is a line when the stream ends. */
-export function tagLines(stream: Readable, threadId: number, write: (line: string) => void): void {
-  let rest = '';
-  const tell = (line: string): void => {
+/** Makes lines of what comes in pieces, and hands them to `write`, tagged. */
+export class Lines {
+  readonly #threadId: number;
+  readonly #write: (line: string) => void;
+  /** Pieces of bytes may end within a character. */
+  readonly #decoder = new TextDecoder();
+  #rest = '';
+
+  constructor(threadId: number, write: (line: string) => void) {
+    this.#threadId = threadId;
+    this.#write = write;
+  }
+
+  push(chunk: string | Uint8Array): void {
+    const text = typeof chunk === 'string' ? chunk : this.#decoder.decode(chunk, { stream: true });
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop()!;
+    for (const line of lines) this.#tell(line.endsWith('\r') ? line.slice(0, -1) : line);
+  }
+
+  /** What isn't ended by a line break is a line when the thread has ended. */
+  end(): void {
+    const rest = this.#rest + this.#decoder.decode();
+    this.#rest = '';
+    if (rest !== '') this.#tell(rest);
+  }
+
+  #tell(line: string): void {
     try {
-      write(`[thread ${threadId}] ${line}`);
+      this.#write(`[thread ${this.#threadId}] ${line}`);
     } catch {
       // A logger's fault is nobody's here.
     }
-  };
-  stream.setEncoding('utf8');
-  stream.on('data', (text: string) => {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop()!;
-    for (const line of lines) tell(line.endsWith('\r') ? line.slice(0, -1) : line);
-  });
-  stream.on('end', () => {
-    if (rest !== '') tell(rest);
-  });
+  }
 }

@@ -38,6 +38,10 @@ export const VALUE = 2;
 export const FAILURE = 3;
 /** One value of a stream. */
 export const ITEM = 4;
+/** What was written to stdout or stderr. */
+export const OUTPUT = 6;
+export const STDOUT = 0;
+export const STDERR = 1;
 /** The call was canceled before it could begin. */
 export const REFUSED = 5;
 
@@ -47,7 +51,8 @@ export type Report =
   | readonly [kind: typeof VALUE, call: number, value: unknown]
   | readonly [kind: typeof FAILURE, call: number, error: ErrorRecord]
   | readonly [kind: typeof ITEM, call: number, value: unknown]
-  | readonly [kind: typeof REFUSED, call: number];
+  | readonly [kind: typeof REFUSED, call: number]
+  | readonly [kind: typeof OUTPUT, stream: typeof STDOUT | typeof STDERR, chunk: string | Uint8Array];
 
 /** The functions that a module exports. */
 export interface ExportRecord {

@@ -61,9 +61,22 @@ export function checkThreadsOptions(module: unknown, options: ThreadsOptions): T
     workerData,
     resourceLimits,
     env,
-    execArgv,
+    execArgv: execArgv ?? flagsOfThisProcess(),
     logger: logger ?? tagging,
   };
+}
+
+/**
+ * What threads inherit by themselves: undefined. But of a program given on the command line they would inherit that its
+ * text is a module, which no file can be told.
+ */
+function flagsOfThisProcess(): readonly string[] | undefined {
+  const flags = process.execArgv;
+  if (!flags.some((flag) => flag.startsWith('--input-type'))) return undefined;
+  const program = flags.findIndex((flag) => /^(-e|--eval|-p|-pe|--print)$/.test(flag));
+  return flags.filter(
+    (flag, i) => !flag.startsWith('--input-type') && i !== program && (program < 0 || i !== program + 1),
+  );
 }
 
 /** The address of a module, that threads can import wherever they are. */

@@ -105,8 +105,9 @@ class Contexts implements InThread {
   readonly takeTransferList = takeTransferList;
 }
 
-const contexts = new Contexts();
-inThread.api ??= contexts;
+// One copy of this module serves all copies in the thread, as the entry asks one.
+inThread.api ??= new Contexts();
+const contexts = inThread.api as Contexts;
 
 /**
  * The context of the call that a function in a thread runs for: its signal, its deadline, and the id and attempt of the

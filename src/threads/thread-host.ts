@@ -4,13 +4,14 @@
  * Invariant: a call is in the list from its start until the thread has said that it is over, or has ended. So when the
  * list is empty, none of the module's functions is alive.
  */
+import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Transferable, Worker } from 'node:worker_threads';
 import { messageOf, ThreadCrashError } from '../manager/errors.ts';
 import { decodeError } from './decode-error.ts';
 import { encodeError } from './error-record.ts';
 import { NotCloneableError } from './errors.ts';
 import { canSpin, lookOutFor } from './lookout.ts';
-import { tagLines } from './output.ts';
+import { Lines } from './output.ts';
 import {
   BEGUN,
   CALL,
@@ -28,11 +29,13 @@ import {
   NOT_LOADED,
   nextCall,
   type Order,
+  OUTPUT,
   PULL,
   REFUSED,
   type Report,
   SHARED_LENGTH,
   SHORT_MS,
+  STDOUT,
   VALUE,
 } from './protocol.ts';
 import type { ThreadSettings } from './settings.ts';
@@ -70,8 +73,8 @@ export interface Caller {
 }
 
 export interface ThreadEvents {
-  /** The thread has ended by itself, or had to be ended. */
-  onEnd(): void;
+  /** The thread has ended by itself, or had to be ended: why, if no call hears of it. */
+  onEnd(why: string | undefined): void;
   /** It has answered a call. */
   onAnswer(): void;
 }
@@ -86,6 +89,8 @@ export class ThreadHost {
   readonly #port: MessagePort;
   readonly #shared = new Int32Array(new SharedArrayBuffer(4 * SHARED_LENGTH));
   readonly #calls = new Map<number, Pending>();
+  readonly #stdout: Lines;
+  readonly #stderr: Lines;
   readonly #ended: Promise<void>;
   #load: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #lastCall = 0;
@@ -108,8 +113,6 @@ export class ThreadHost {
     this.#events = events;
     const worker = new Worker(ENTRY, {
       workerData,
-      stdout: true,
-      stderr: true,
       ...(resourceLimits && { resourceLimits }),
       ...(env && { env }),
       ...(execArgv && { execArgv: [...execArgv] }),
@@ -121,8 +124,8 @@ export class ThreadHost {
     port1.on('message', this.#take);
     port1.on('messageerror', this.#onUnreadable);
     port1.unref();
-    tagLines(worker.stdout, this.threadId, (line) => logger.info(line));
-    tagLines(worker.stderr, this.threadId, (line) => logger.warn(line));
+    this.#stdout = new Lines(this.threadId, (line) => logger.info(line));
+    this.#stderr = new Lines(this.threadId, (line) => logger.warn(line));
     worker.on('error', (error) => {
       this.#cause = error;
     });
@@ -162,7 +165,7 @@ export class ThreadHost {
   /** Sends a call. @throws what keeps it from being made */
   begin(pending: Pending, args: readonly unknown[], caller: Caller | undefined): void {
     const { name } = pending;
-    if (this.#hasEnded) throw this.#crash(name, false);
+    if (this.#hasEnded) throw this.#crash(pending, false);
     const before = this.#lastCall;
     const call = nextCall(before);
     this.#lastCall = call;
@@ -192,14 +195,7 @@ export class ThreadHost {
     pending.onCancel();
     Atomics.store(this.#shared, flagOf(pending.call), pending.call);
     this.#send([CANCEL, pending.call, encodeError(reason)]);
-    const { terminateAfterMs } = this.#settings;
-    pending.timer = setTimeout(() => {
-      this.#terminate(
-        `${pending.name} was canceled and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
-      );
-    }, terminateAfterMs);
-    // Nobody is waiting for it: its task is settled.
-    pending.timer.unref();
+    this.#limit(pending, 'canceled');
   }
 
   /** Grants the generator of a stream so many values more. */
@@ -209,7 +205,22 @@ export class ThreadHost {
 
   /** Has the generator of a stream ended. */
   leave(pending: Pending): void {
-    if (this.#calls.has(pending.call)) this.#send([LEAVE, pending.call]);
+    if (!this.#calls.has(pending.call)) return;
+    this.#send([LEAVE, pending.call]);
+    this.#limit(pending, 'left');
+  }
+
+  /** Has the thread terminated if a call that was given up doesn't return. */
+  #limit(pending: Pending, what: 'canceled' | 'left'): void {
+    if (pending.timer !== undefined) return;
+    const { terminateAfterMs } = this.#settings;
+    pending.timer = setTimeout(() => {
+      this.#terminate(
+        `${pending.name} was ${what} and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
+      );
+    }, terminateAfterMs);
+    // Nobody is waiting for it: its task is settled, or its reader gone.
+    pending.timer.unref();
   }
 
   /** Ends the thread: in peace when it is idle. Resolves when it has ended. */
@@ -282,6 +293,9 @@ export class ThreadHost {
         break;
       case NOT_LOADED:
         this.#load?.reject(this.#notLoaded(decodeError(report[2])));
+        break;
+      case OUTPUT:
+        (report[1] === STDOUT ? this.#stdout : this.#stderr).push(report[2]);
     }
   };
 
@@ -313,30 +327,33 @@ export class ThreadHost {
     this.#hasEnded = true;
     this.#exitCode = code;
     this.#port.close();
+    this.#stdout.end();
+    this.#stderr.end();
     this.#load?.reject(this.#notLoaded(this.#cause));
-    if (!this.#isClosing) this.#events.onEnd();
     const calls = [...this.#calls.values()];
     this.#calls.clear();
+    if (!this.#isClosing) this.#events.onEnd(calls.length === 0 ? this.#ending() : undefined);
     for (const pending of calls) {
       if (pending.timer !== undefined) clearTimeout(pending.timer);
-      pending.onFailure(this.#crash(pending.name, this.#hasBegun(pending)));
+      pending.onFailure(this.#crash(pending, hasBegun(pending.call, Atomics.load(this.#shared, BEGUN))));
     }
   }
 
-  #hasBegun({ call }: Pending): boolean {
-    return hasBegun(call, Atomics.load(this.#shared, BEGUN));
+  /** How it has ended, for people. */
+  #ending(): string {
+    const cause = this.#cause;
+    return (
+      this.#why ??
+      (cause === undefined ? `it has exited with code ${this.#exitCode}` : `it has crashed: ${messageOf(cause)}`)
+    );
   }
 
-  #crash(name: string, hasBegun: boolean): ThreadCrashError {
-    const exitCode = this.#exitCode;
+  #crash({ name }: Pending, begun: boolean): ThreadCrashError {
     const cause = this.#cause;
-    const why =
-      this.#why ??
-      (cause === undefined ? `it has exited with code ${exitCode}` : `it has crashed: ${messageOf(cause)}`);
-    const when = hasBegun ? `under ${name}` : `before ${name} began`;
-    return new ThreadCrashError(`thread ${this.threadId} ended ${when}: ${why}`, {
-      exitCode,
-      hasBegun,
+    const when = begun ? `under ${name}` : `before ${name} began`;
+    return new ThreadCrashError(`thread ${this.threadId} ended ${when}: ${this.#ending()}`, {
+      exitCode: this.#exitCode,
+      hasBegun: begun,
       ...(cause !== undefined && { cause }),
     });
   }
@@ -372,6 +389,9 @@ function notCloneable(name: string, args: readonly unknown[], error: unknown): N
 }
 
 function adviceOn(href: string, cause: unknown): string {
+  if (cause instanceof Error && cause.message.includes(fileURLToPath(ENTRY))) {
+    return ". That file is errand's own: when you bundle your program, keep errand external";
+  }
   if ((cause as NodeJS.ErrnoException | undefined)?.code !== 'ERR_UNKNOWN_FILE_EXTENSION') return '';
   if (!/\.[mc]?tsx?$/.test(href)) return '';
   return `. Node ${process.versions.node} runs no TypeScript in threads: compile the module, or use Node 22.18 or later`;

@@ -4,6 +4,7 @@ import { lendResource } from '../manager/lend.ts';
 import { sleep } from '../manager/resources.ts';
 import type { CreateContext } from '../manager/types.ts';
 import { asThread, BoundThread, harmless } from './bound-thread.ts';
+import type { LineLogger } from './output.ts';
 import { checkThreadsOptions } from './settings.ts';
 import { ThreadHost } from './thread-host.ts';
 import type { AnyModule, Thread, ThreadModule, ThreadsOptions } from './types.ts';
@@ -53,8 +54,9 @@ export function threads<M extends ThreadModule = AnyModule>(
         await sleep(signal, pauseMs * (0.5 + Math.random() / 2), realClock);
       }
       const host = new ThreadHost(settings, {
-        onEnd() {
+        onEnd(why) {
           deaths++;
+          if (why !== undefined) warn(settings.logger, `[thread ${host.threadId}] ended while idle: ${why}`);
           retire();
         },
         onAnswer() {
@@ -69,4 +71,12 @@ export function threads<M extends ThreadModule = AnyModule>(
     [lendResource]: (thread, context) => new BoundThread((thread as BoundThread).host, context),
   };
   return resources;
+}
+
+function warn(logger: LineLogger, line: string): void {
+  try {
+    logger.warn(line);
+  } catch {
+    // A logger's fault is nobody's here.
+  }
 }

@@ -20,7 +20,9 @@ export type FunctionName<M extends ThreadModule> = {
  * What a call gives for what the function returns: the values of a generator function as an AsyncIterable, and of all
  * others a promise.
  */
-export type ThreadResult<T> =
+export type ThreadResult<T> = [T] extends [never] ? Promise<never> : unknown extends T ? Promise<T> : StreamedResult<T>;
+
+type StreamedResult<T> =
   T extends AsyncIterator<infer E, infer End>
     ? ThreadStream<E, End>
     : T extends Iterator<infer E, infer End>

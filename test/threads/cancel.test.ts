@@ -266,7 +266,7 @@ test(
     const manager = manage<Contexts>(CONTEXTS, {
       workerData: probe.cells,
       workerCount: 2,
-      killGraceMs: 50,
+      killGraceMs: 500,
       terminateAfterMs: 60_000,
     });
     const tasks = [0, 1, 2].map(() => manager.queueTask((_, { api }) => api.loop()));

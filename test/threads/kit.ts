@@ -1,5 +1,6 @@
 /** What the tests of threads share: modules to run, managers of threads, and memory that both sides see. */
 import assert from 'node:assert/strict';
+import { holdProcess } from '../../src/go/clock.ts';
 import { TaskManager, type TaskManagerOptions } from '../../src/index.ts';
 import {
   type AnyModule,
@@ -95,4 +96,14 @@ export async function collect<E>(from: AsyncIterable<E>): Promise<E[]> {
   const values: E[] = [];
   for await (const value of from) values.push(value);
   return values;
+}
+
+/** Waits for something that idle threads bring about: they hold no process, and so the test has to. */
+export async function held<T>(promise: Promise<T>): Promise<T> {
+  const letGo = holdProcess();
+  try {
+    return await promise;
+  } finally {
+    letGo();
+  }
 }

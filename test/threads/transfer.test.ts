@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { NotCloneableError, transfer } from '../../src/threads/index.ts';
-import { manage, rejectionOf, work } from './kit.ts';
+import { held, manage, rejectionOf, work } from './kit.ts';
 
 /** What work/transfers.js exports. */
 interface Transfers {
@@ -121,8 +121,8 @@ test(
     const { port1, port2 } = new MessageChannel();
     await manager.queueTask((_, { api }) => api.open(transfer(port2, [port2])));
     port1.postMessage('hello');
-    assert.deepEqual(await once(port1, 'message'), ['HELLO']);
-    await once(port1, 'close');
+    assert.deepEqual(await held(once(port1, 'message')), ['HELLO']);
+    await held(once(port1, 'close'));
     await manager.stop();
   }),
 );
