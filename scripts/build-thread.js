@@ -2,17 +2,12 @@
 // and a thread loads it at each start. The sources use it too, when they run uncompiled: threads of Node 20 load no
 // TypeScript, whatever loader the process has. So this is run by `npm ci` and before the tests as well.
 //   node scripts/build-thread.js [another folder than dist]
-import { build } from 'esbuild';
+import { bundle } from './bundle.js';
 
 const [folder = 'dist'] = process.argv.slice(2);
 
-await build({
+await bundle({
   entryPoints: ['src/threads/entry.ts'],
   outfile: `${folder}/threads/entry.js`,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
   legalComments: 'none',
-  logLevel: 'warning',
 });

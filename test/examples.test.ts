@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { ManagerStats } from 'errand';
-import measure, { key, onCreate, priority } from '../examples/measure.ts';
+import measure, { key, onCreate, priority } from '../examples/measure.js';
 import { ROOT, start } from './programs.ts';
 
 interface Expected {
@@ -218,7 +218,7 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
 };
 
 /** Modules for `errand map`, and those that run until they are told to end, have tests of their own. */
-const OTHERS = ['fetch', 'measure', 'web-server'];
+const OTHERS = ['fetch.ts', 'measure.js', 'web-server.ts'];
 
 /** So large that it is never read to its end, and takes no place on the disk: a sparse file. */
 const ENDLESS = 2 ** 38;
@@ -241,8 +241,8 @@ function outcomesIn(stdout: string): { readonly input: string; readonly value: u
 }
 
 test('every example is tested', () => {
-  const files = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.ts'));
-  assert.deepEqual(files.sort(), [...Object.keys(EXAMPLES), ...OTHERS].map((name) => `${name}.ts`).sort());
+  const files = readdirSync(join(ROOT, 'examples')).filter((name) => /\.[jt]s$/.test(name));
+  assert.deepEqual(files.sort(), [...Object.keys(EXAMPLES).map((name) => `${name}.ts`), ...OTHERS].sort());
 });
 
 describe('example', { concurrency: 2, timeout: 60_000 }, () => {
@@ -334,6 +334,17 @@ describe('example', { concurrency: 2, timeout: 60_000 }, () => {
       assert.equal(key('src/go/channel.ts'), 'src/go');
     });
 
+    test('runs in threads of the command that is started from its sources as well', async (t) => {
+      const args = ['map', 'examples/measure.js', 'LICENSE', 'nowhere', '--threads', '--quiet'];
+      const program = start(t, 'src/cli/main.ts', { args });
+      assert.equal(await program.ended, 1, program.stderr);
+      assert.deepEqual(
+        outcomesIn(program.stdout).map(({ input }) => input),
+        ['LICENSE'],
+      );
+      assert.match(program.stderr, /^failed: nowhere: ENOENT/);
+    });
+
     test('is what `npm start` runs, on all of this project, with the flags it is given', async () => {
       const { NODE_TEST_CONTEXT, ...env } = process.env;
       const { stdout, stderr } = await promisify(execFile)('npm', ['start', '--silent', '--', '--concurrency', '2'], {
@@ -343,7 +354,7 @@ describe('example', { concurrency: 2, timeout: 60_000 }, () => {
       });
       const outcomes = outcomesIn(stdout);
       const inputs = outcomes.map(({ input }) => input);
-      for (const path of ['README.md', 'package.json', 'src/cli/main.ts', 'examples/measure.ts']) {
+      for (const path of ['README.md', 'package.json', 'src/cli/main.ts', 'examples/measure.js']) {
         assert.ok(inputs.includes(path), path);
       }
       const { value } = outcomes.find(({ input }) => input === 'package.json')!;

@@ -13,7 +13,18 @@ export interface FailureRecord {
   readonly cause: FailureRecord | undefined;
 }
 
+/** What was thrown in another thread, and told from there. */
+export class FailureElsewhere extends Error {
+  readonly record: FailureRecord;
+
+  constructor(record: FailureRecord) {
+    super(record.message);
+    this.record = record;
+  }
+}
+
 export function recordOf(error: unknown, causes = CAUSES): FailureRecord {
+  if (error instanceof FailureElsewhere) return error.record;
   if (!(error instanceof Error)) {
     const message = typeof error === 'string' ? error : inspect(error);
     return { name: 'Error', message, code: undefined, stack: undefined, cause: undefined };

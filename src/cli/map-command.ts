@@ -1,6 +1,7 @@
 /** `errand map`: its flags, and how its parts are put together. */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { sayByConsole } from './console.ts';
 import { openInputs } from './inputs.ts';
 import { onInterrupt } from './interrupt.ts';
 import { Journal } from './journal.ts';
@@ -9,9 +10,13 @@ import { MapRun } from './map-run.ts';
 import { Output, ReaderGoneError } from './output.ts';
 import { Progress } from './progress.ts';
 import { report } from './report.ts';
+import { refuseSameFile } from './same-file.ts';
 import { Tally } from './tally.ts';
+import { printable } from './text.ts';
 import { UsageError } from './usage-error.ts';
 import { parseCount, parseDuration, parseRate, type Rate } from './values.ts';
+import { WorkHere } from './work-here.ts';
+import { WorkInThreads } from './work-in-threads.ts';
 
 /** What a second Ctrl-C leaves for resources to be destroyed and for outcomes to be written. */
 const KILL_MS = 3_000;
@@ -20,6 +25,7 @@ interface Flags {
   readonly from?: string;
   readonly json?: true;
   readonly concurrency: number;
+  readonly threads?: true;
   readonly timeout?: number;
   readonly retries: number;
   readonly rate?: Rate;
@@ -34,7 +40,8 @@ interface Flags {
 
 const EXAMPLES = `
 The module's default export is the function; it may also export onCreate, onDestroy, checkHealth, priority(input) and
-key(input), as a TaskManager and its tasks take them. All calls share one thread: it is for work that waits.
+key(input), as a TaskManager and its tasks take them. All calls share one thread, which does for work that waits. For
+work that computes there is --threads: it uses all processors, and its --timeout and Ctrl-C end endless loops, too.
 
   // size.mjs
   import { stat } from 'node:fs/promises';
@@ -43,6 +50,7 @@ key(input), as a TaskManager and its tasks take them. All calls share one thread
 Examples:
   errand map size.mjs 'src/**/*.ts' > sizes.ndjson
   cat urls.txt | errand map fetch.mjs --from - --concurrency 20 --timeout 5s --retries 3 --rate 10/s
+  errand map hash.mjs 'photos/**' --threads --timeout 1m > hashes.ndjson
   errand map import.mjs --from rows.ndjson --json --journal rows.journal    (again after a crash: goes on)
 
 Exit codes: 0 all done, 1 some failed, 2 wrong usage, 130 interrupted.`;
@@ -64,6 +72,7 @@ export function mapCommand(done: Done): Command {
       flag((text) => parseCount('--concurrency', text, 1)),
       availableParallelism(),
     )
+    .option('--threads', 'run in worker threads, one for each at once')
     .option(
       '--timeout <time>',
       'a limit for each run, such as 500ms or 5s; a run that exceeds it is not repeated',
@@ -105,8 +114,8 @@ function flag<T>(parse: (text: string) => T): (text: string) => T {
 
 async function map(modulePath: string, words: readonly string[], flags: Flags, done: Done): Promise<void> {
   const {
-    concurrency,
     retries,
+    threads = false,
     ordered = false,
     failFast = false,
     replay = false,
@@ -115,8 +124,17 @@ async function map(modulePath: string, words: readonly string[], flags: Flags, d
   } = flags;
   if (replay && flags.journal === undefined)
     throw new UsageError('--replay prints what a journal holds: name it with --journal');
+  let say = (text: string): void => void process.stderr.write(`${printable(text)}\n`);
+  sayByConsole((text) => say(text));
   const module = await loadMapModule(modulePath);
   const inputs = await openInputs({ words, from: flags.from, json });
+  await refuseSameFile({
+    'the module': modulePath,
+    '--from': flags.from === '-' ? undefined : flags.from,
+    '--out': flags.out,
+    '--errors': flags.errors,
+    '--journal': flags.journal,
+  });
   const journal =
     flags.journal === undefined
       ? undefined
@@ -134,14 +152,18 @@ async function map(modulePath: string, words: readonly string[], flags: Flags, d
 
   const tally = new Tally();
   const progress = new Progress(process.stderr, tally, { quiet });
+  say = (text) => progress.say(text);
   if (flags.out === undefined && process.stdout.isTTY) results.around = (write) => progress.around(write);
+  const work = threads ? new WorkInThreads(module, modulePath, say) : new WorkHere(module, say);
+  // Nor are resources made for which there will be no input.
+  const concurrency = Math.max(1, Math.min(flags.concurrency, inputs.total ?? Number.POSITIVE_INFINITY));
   const run = new MapRun(
-    { module, inputs, journal, results, errors, tally, say: (text) => progress.say(text) },
+    { module, work, inputs, journal, results, errors, tally, say },
     { concurrency, timeoutMs: flags.timeout, retries, rate: flags.rate, ordered, failFast, replay },
   );
   const interrupt = onInterrupt((times) => {
     if (times === 1) {
-      progress.say('Stopping: what runs may come to its end. Ctrl-C again ends it at once.');
+      say('Stopping: what runs may come to its end. Ctrl-C again ends it at once.');
       run.stop();
     } else {
       run.kill();

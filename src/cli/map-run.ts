@@ -5,22 +5,23 @@
  * Invariant: an input holds one of a fixed number of places from before it is pulled until its outcome is written. So
  * a slow reader of the results holds the work, and memory doesn't grow with the inputs.
  */
-import { format } from 'node:util';
 import { Channel } from '../go/channel.ts';
 import { background, withCancelCause } from '../go/context.ts';
 import { RateLimiter } from '../go/rate-limiter.ts';
 import { type Permit, Semaphore } from '../go/semaphore.ts';
-import { ShutdownError, type TaskContext, TaskManager, type TaskState } from '../manager/index.ts';
+import { type CreateContext, ShutdownError, type TaskContext, TaskManager, type TaskState } from '../manager/index.ts';
 import { messageOf, recordOf } from './failure.ts';
+import type { MapModule } from './import-module.ts';
 import { InOrder } from './in-order.ts';
 import type { Entry, Inputs } from './inputs.ts';
 import type { Journal } from './journal.ts';
-import type { MapContext, MapModule } from './map-module.ts';
 import { failed, lines, type Outcome, saying, succeeded } from './outcome.ts';
 import type { Output } from './output.ts';
 import { watchResources } from './resources.ts';
 import type { Tally } from './tally.ts';
+import { UsageError } from './usage-error.ts';
 import type { Rate } from './values.ts';
+import type { Work } from './work.ts';
 
 /** Inputs taken up beyond those that run: so no worker waits for the loop, and one flush of the journal serves many. */
 const AHEAD = 256;
@@ -40,7 +41,8 @@ export interface MapRunOptions {
 }
 
 export interface MapRunParts {
-  readonly module: MapModule;
+  readonly module: Pick<MapModule, 'priority' | 'key'>;
+  readonly work: Work;
   readonly inputs: Inputs;
   readonly journal: Journal | undefined;
   readonly results: Output;
@@ -62,29 +64,6 @@ interface Calls {
   began: number | undefined;
 }
 
-/** A class, as a literal with a getter takes longer to make than all the rest of a call. */
-class CallContext implements MapContext {
-  readonly attempt: number;
-  readonly #ctx: TaskContext<unknown>;
-  readonly #say: (text: string) => void;
-
-  constructor(ctx: TaskContext<unknown>, say: (text: string) => void) {
-    this.#ctx = ctx;
-    this.#say = say;
-    this.attempt = ctx.attempt;
-  }
-
-  // Made when they are read, as most functions read neither; and to be taken out of it, as `{ signal, log }`.
-  get signal(): AbortSignal {
-    return this.#ctx.signal;
-  }
-
-  get log(): (...values: unknown[]) => void {
-    const say = this.#say;
-    return (...values) => say(format(...values));
-  }
-}
-
 export class MapRun {
   readonly #options: MapRunOptions;
   readonly #parts: MapRunParts;
@@ -102,10 +81,11 @@ export class MapRun {
 
   constructor(parts: MapRunParts, options: MapRunOptions) {
     const { concurrency, timeoutMs, retries, rate } = options;
-    const { onCreate, onDestroy, checkHealth } = parts.module;
+    const { onCreate, checkHealth } = parts.work.resources;
     this.#parts = parts;
     this.#options = options;
     this.#manager = new TaskManager<unknown>({
+      ...parts.work.resources,
       workerCount: concurrency,
       maxWorkerCount: concurrency,
       burstIntervalMs: 0,
@@ -113,9 +93,8 @@ export class MapRun {
       collector: false,
       timeoutMs,
       ...(retries > 0 && { retry: { ...RETRY, attempts: retries + 1, retryIf: () => !this.#isStopping } }),
-      ...(onCreate && { onCreate }),
-      ...(onDestroy && { onDestroy }),
-      ...(checkHealth && { checkHealth: (error) => error instanceof NotBegunError || checkHealth(error) }),
+      onCreate: onCreate && ((context) => this.#create(onCreate, context)),
+      checkHealth: checkHealth && ((error) => error instanceof NotBegunError || checkHealth(error)),
       logger: { ...SILENT, error: (what, error) => this.#onError(what, error) },
     });
     this.#limiter = rate && new RateLimiter({ ...rate, strict: true });
@@ -170,6 +149,16 @@ export class MapRun {
   /** What goes wrong besides the function. Of strays, the end says enough. */
   #onError(what: string, error: unknown): void {
     if (!this.#hasStrays) this.#parts.say(`${what}: ${messageOf(recordOf(error))}`);
+  }
+
+  /** What the user got wrong is no better the next time. */
+  async #create(onCreate: NonNullable<Work['resources']['onCreate']>, context: CreateContext): Promise<unknown> {
+    try {
+      return await onCreate(context);
+    } catch (error) {
+      if (error instanceof UsageError) this.#fail(error);
+      throw error;
+    }
   }
 
   get #isStopping(): boolean {
@@ -245,9 +234,9 @@ export class MapRun {
     return state !== 'failed' || !this.#isStopping || count > this.#options.retries;
   }
 
-  /** One call of the function. Its value becomes JSON here, so that one which can't is a failure like others. */
+  /** One call of the function. Resolves with its value as JSON. */
   async #call(ctx: TaskContext<unknown>, value: unknown, calls: Calls, resource: unknown): Promise<string> {
-    const { module, tally, say } = this.#parts;
+    const { work, tally } = this.#parts;
     if (this.#limiter !== undefined) await this.#turn(ctx, this.#limiter);
     if (this.#isStopping) throw this.#beginning[0].cause;
     calls.count = ctx.attempt;
@@ -255,7 +244,7 @@ export class MapRun {
     if (ctx.attempt > 1) tally.retried++;
     tally.running++;
     try {
-      return JSON.stringify(await module.run(value, new CallContext(ctx, say), resource)) ?? 'null';
+      return await work.call(value, ctx, resource);
     } finally {
       this.#over(calls);
     }

@@ -1,5 +1,6 @@
 /** What each flag does to a run. Those of the journal, and of inputs, are tested with them. */
 import assert from 'node:assert/strict';
+import { devNull } from 'node:os';
 import { test } from 'node:test';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { Desk, failuresOf, resultsOf } from './support.ts';
@@ -27,6 +28,29 @@ test(
     assert.equal(code, 0);
     assert.equal(results.length, ALPHABET.length);
     assert.ok(results.every(({ value }) => value === 3));
+  }),
+);
+
+test(
+  '--concurrency may be far more than there is to do',
+  { timeout: 15_000 }, // if each worker had to look at all others, it would be minutes
+  withLeakCheck(async (t) => {
+    const desk = new Desk(t);
+    desk.write('m.mjs', 'export default (input) => input;');
+    const { code, results } = await desk.map(['m.mjs', '--from', '-', '--concurrency', '150000'], { stdin: 'a\nb\n' });
+    assert.equal(code, 0);
+    assert.equal(results.length, 2);
+  }),
+);
+
+test(
+  'no more resources are made than there are inputs',
+  withLeakCheck(async (t) => {
+    const desk = new Desk(t);
+    desk.write('m.mjs', 'let made = 0; export const onCreate = () => ++made; export default () => made;');
+    const { results } = await desk.map(['m.mjs', 'a', 'b', 'c', '--concurrency', '50']);
+    assert.equal(results.length, 3);
+    assert.ok(results.every(({ value }) => (value as number) <= 3));
   }),
 );
 
@@ -188,6 +212,28 @@ test(
     assert.equal(failing.code, 1);
     assert.equal(good.stderr, 'saw a\n');
     assert.equal(good.code, 0);
+  }),
+);
+
+test(
+  'what the module says by console is said as by log, and never among the results; devices may be named twice',
+  withLeakCheck(async (t) => {
+    const desk = new Desk(t);
+    desk.write(
+      'm.mjs',
+      `import imported from 'node:console';
+      console.log('loaded');
+      export default (input) => {
+        console.log('%s: %o', input, 1); console.error('an error'); imported.info('imported');
+        console.group('group'); console.warn('two\\nlines'); console.groupEnd();
+        return input;
+      };`,
+    );
+    const { stdout, stderr } = await desk.map(['m.mjs', 'a', '--quiet']);
+    assert.equal(stdout, '{"input":"a","value":"a"}\n');
+    assert.equal(stderr, 'loaded\na: 1\nan error\nimported\ngroup\n  two\n  lines\n');
+    const nowhere = await desk.map(['m.mjs', 'a', '--out', devNull, '--errors', devNull, '--quiet']);
+    assert.deepEqual([nowhere.code, nowhere.stdout], [0, '']);
   }),
 );
 

@@ -1,7 +1,7 @@
 /** What `errand map` advises when a module can't be imported. Which errors there are depends on the version of Node. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { adviceOn } from '../../src/cli/map-module.ts';
+import { adviceOn } from '../../src/cli/import-module.ts';
 
 test('where Node would have to do more than to take types away, a loader is advised', () => {
   const error = new SyntaxError('TypeScript enum is not supported in strip-only mode');

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { loadMapModule, type MapContext, type MapModule } from '../../src/cli/map-module.ts';
+import type { MapContext } from '../../src/cli/import-module.ts';
+import { type LoadedModule, loadMapModule } from '../../src/cli/map-module.ts';
 import { UsageError } from '../../src/cli/usage-error.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { Folder } from './folder.ts';
@@ -10,7 +11,7 @@ import { Folder } from './folder.ts';
 const IDENTITY = 'export default (input) => input;';
 
 /** Loads a module of this text; the error has the name of the file alone. */
-async function load(t: TestContext, name: string, text: string): Promise<MapModule> {
+async function load(t: TestContext, name: string, text: string): Promise<LoadedModule> {
   const folder = new Folder(t);
   return loadMapModule(join(folder.path, folder.write(name, text)));
 }

@@ -9,16 +9,20 @@ import { buildSync } from 'esbuild';
 import { type Program, ROOT, watch } from '../programs.ts';
 import { Folder, linesOf } from './folder.ts';
 
-/** The command in one file, for it starts several times as fast as through tsx. It goes with the process. */
+/** The command as it is built, for it starts several times as fast as through tsx. It goes with the process. */
 export const MAIN = bundle();
 
+/** A folder of its own, as another program may build anew meanwhile. */
 function bundle(): string {
   const home = mkdtempSync(join(tmpdir(), 'errand-cli-'));
   process.once('exit', () => rmSync(home, { recursive: true, force: true }));
-  const outfile = join(home, 'dist/cli/main.js');
   buildSync({
-    entryPoints: [join(ROOT, 'src/cli/main.ts')],
-    outfile,
+    entryPoints: {
+      'dist/cli/main': join(ROOT, 'src/cli/main.ts'),
+      'dist/cli/map-thread': join(ROOT, 'src/cli/map-thread.ts'),
+      'dist/threads/entry': join(ROOT, 'src/threads/entry.ts'),
+    },
+    outdir: home,
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -27,7 +31,7 @@ function bundle(): string {
     logLevel: 'warning',
   });
   writeFileSync(join(home, 'package.json'), readFileSync(join(ROOT, 'package.json')));
-  return outfile;
+  return join(home, 'dist/cli/main.js');
 }
 
 /** A line of the results. */

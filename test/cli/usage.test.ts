@@ -1,5 +1,6 @@
 /** What the command says of itself, and of what can't be: always what and where, with exit code 2. */
 import assert from 'node:assert/strict';
+import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { withLeakCheck } from '../../src/testing/index.ts';
@@ -30,7 +31,18 @@ test(
     assert.match(version.stdout, /^\d+\.\d+\.\d+\S*\n$/);
     assert.match(help.stdout, /^Usage: errand [\s\S]*\bmap\b/);
     for (const flag of [
-      ...['--from', '--json', '--concurrency', '--timeout', '--retries', '--rate', '--ordered', '--out', '--errors'],
+      ...[
+        '--from',
+        '--json',
+        '--concurrency',
+        '--threads',
+        '--timeout',
+        '--retries',
+        '--rate',
+        '--ordered',
+        '--out',
+        '--errors',
+      ],
       ...['--journal', '--replay', '--fail-fast', '--quiet'],
     ]) {
       assert.match(mapHelp.stdout, new RegExp(`^ +${flag}\\b`, 'm'));
@@ -61,13 +73,28 @@ const REFUSALS: readonly (readonly [args: readonly string[], says: RegExp])[] = 
   [['map', 'm.mjs', 'a', '--out', 'gone/out'], /^errand: --out gone\/out can't be written: ENOENT\n$/],
   [['map', 'm.mjs', 'a', '--errors', '.'], /^errand: --errors \. can't be written: EISDIR\n$/],
   [['map', 'm.mjs', 'a', '--journal', '.'], /^errand: --journal \. can't be opened: EISDIR\n$/],
+  [
+    ['map', 'm.mjs', '--from', 'lines', '--out', './lines'],
+    /^errand: --out \.\/lines is the same file as --from lines\n$/,
+  ],
+  [
+    ['map', 'm.mjs', '--from', 'lines', '--journal', 'link'],
+    /^errand: --journal link is the same file as --from lines\n$/,
+  ],
+  [
+    ['map', 'm.mjs', 'a', '--out', 'new', '--errors', './new'],
+    /^errand: --errors \.\/new is the same file as --out new\n$/,
+  ],
+  [['map', 'm.mjs', 'a', '--errors', 'm.mjs'], /^errand: --errors m\.mjs is the same file as the module m\.mjs\n$/],
 ];
 
 test(
   'says what can not be, and where, with exit code 2',
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
-    desk.write('m.mjs', `export default () => console.log('called');`);
+    desk.write('m.mjs', `export default () => process.stdout.write('called');`);
+    desk.write('lines', 'a\nb\n');
+    symlinkSync('lines', join(desk.path, 'link'));
     await Promise.all(
       REFUSALS.map(async ([args, says]) => {
         const { code, stdout, stderr } = await desk.run(args);
@@ -76,6 +103,8 @@ test(
         assert.equal(stdout, '');
       }),
     );
+    assert.equal(desk.read('lines'), 'a\nb\n');
+    assert.match(desk.read('m.mjs'), /^export default/);
   }),
 );
 

@@ -1,9 +1,10 @@
+// @ts-check
 /**
  * A module for `errand map`: digests and measures files. `npm start` runs it on this project; on others
- * `errand map measure.ts 'src/**'`, or `git ls-files | errand map measure.ts --from -`.
+ * `errand map measure.js 'src/**' --threads`, or `git ls-files | errand map measure.js --from - --threads`.
  *
  * What it shows: a buffer to read into that each worker owns, small files first, folders that take turns, and a signal
- * that ends a long file between two reads.
+ * that ends a long file between two reads. It is JavaScript, as threads of Node 20 run nothing else.
  */
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
@@ -16,32 +17,47 @@ const NEWLINE = 10;
 /** As git does it: a file with a NUL byte near its beginning is no text. */
 const LOOKED_AT_BYTES = 8_000;
 
-export interface Measured {
-  readonly bytes: number;
-  /** `null`: not text. */
-  readonly lines: number | null;
-  readonly sha256: string;
-}
+/**
+ * @typedef {object} Measured
+ * @property {number} bytes
+ * @property {number | null} lines `null`: not text.
+ * @property {string} sha256
+ */
 
-/** Called once for each worker: what it returns is the third argument below, and nobody else's meanwhile. */
-export function onCreate(): Buffer {
+/**
+ * Called once for each worker, in its thread: what it returns is the third argument below, and nobody else's meanwhile.
+ *
+ * @returns {Buffer}
+ */
+export function onCreate() {
   return Buffer.allocUnsafe(BUFFER_BYTES);
 }
 
-/** Small files first, by powers of two: a level for every size would be a level for every file. */
-export function priority(path: string): number {
+/**
+ * Small files first, by powers of two: a level for every size would be a level for every file.
+ *
+ * @param {string} path
+ * @returns {number}
+ */
+export function priority(path) {
   return -Math.ceil(Math.log2(statSync(path).size + 1));
 }
 
-export function key(path: string): string {
+/**
+ * @param {string} path
+ * @returns {string}
+ */
+export function key(path) {
   return dirname(path);
 }
 
-export default async function measure(
-  path: string,
-  { signal }: { readonly signal: AbortSignal },
-  buffer: Buffer,
-): Promise<Measured> {
+/**
+ * @param {string} path
+ * @param {{ readonly signal: AbortSignal }} context
+ * @param {Buffer} buffer
+ * @returns {Promise<Measured>}
+ */
+export default async function measure(path, { signal }, buffer) {
   const hash = createHash('sha256');
   let bytes = 0;
   let lines = 0;
@@ -65,7 +81,11 @@ export default async function measure(
   return { bytes, lines: isText ? lines : null, sha256: hash.digest('hex') };
 }
 
-function countLines(piece: Buffer): number {
+/**
+ * @param {Buffer} piece
+ * @returns {number}
+ */
+function countLines(piece) {
   let lines = 0;
   for (let at = piece.indexOf(NEWLINE); at !== -1; at = piece.indexOf(NEWLINE, at + 1)) lines++;
   return lines;
