@@ -23,15 +23,6 @@ const TERMINATE_AFTER_MS = 1_000;
 /** Longer, so that a kill ends threads before it gives up what runs in them. */
 const KILL_GRACE_MS = 1_500;
 
-/** What is known of a thread out here. */
-interface Desk {
-  /** Where its `log` arrives. */
-  readonly port: MessagePort;
-  hasEnded: boolean;
-  /** Whether the failure of a call has told of its end. */
-  isTold: boolean;
-}
-
 /** What the function has thrown, and whether the resource is to blame. */
 class CallFailure extends FailureElsewhere {
   readonly isBroken: boolean;
@@ -48,7 +39,8 @@ export class WorkInThreads implements Work {
   readonly #path: string;
   readonly #say: (text: string) => void;
   readonly #threads: ThreadResources<ThreadModule>;
-  readonly #desks = new Map<number, Desk>();
+  /** Where the `log` of each arrives. */
+  readonly #logs = new Map<number, MessagePort>();
 
   /** @param path the module's, as the user has named it */
   constructor(module: MapModule, path: string, say: (text: string) => void) {
@@ -72,40 +64,32 @@ export class WorkInThreads implements Work {
 
   async call(input: unknown, _ctx: TaskContext<unknown>, resource: unknown): Promise<string> {
     const thread = resource as MapThread;
-    const desk = this.#desks.get(thread.threadId)!;
+    const log = this.#logs.get(thread.threadId)!;
     try {
       const answer = await thread.api.run(input);
       if (typeof answer === 'string') return answer;
       throw new CallFailure(answer);
     } catch (error) {
-      if (!(error instanceof ThreadCrashError)) throw error;
-      desk.isTold = true;
-      throw crashOf(error);
+      throw inPlainWords(error);
     } finally {
-      this.#hear(desk);
+      this.#hear(log);
     }
   }
 
-  async #create({ signal, retire }: CreateContext): Promise<MapThread> {
-    const { port1, port2 } = new MessageChannel();
-    const desk: Desk = { port: port1, hasEnded: false, isTold: false };
-    const onEnd = (): void => {
-      desk.hasEnded = true;
-      retire();
-    };
-    const thread = await this.#threads.onCreate({ signal, retire: onEnd }).catch((error: unknown) => {
+  async #create(context: CreateContext): Promise<MapThread> {
+    const thread = await this.#threads.onCreate(context).catch((error: unknown) => {
       throw this.#notLoaded(error);
     });
+    const { port1, port2 } = new MessageChannel();
+    this.#logs.set(thread.threadId, port1);
     port1.on('message', this.#say).unref();
     try {
-      await this.#open(thread, port2, signal);
+      await this.#open(thread, port2, context.signal);
+      return thread;
     } catch (error) {
-      await this.#threads.onDestroy(thread);
-      this.#leave(desk);
-      throw error instanceof ThreadCrashError ? crashOf(error) : error;
+      await this.#end(thread);
+      throw inPlainWords(error);
     }
-    this.#desks.set(thread.threadId, desk);
-    return thread;
   }
 
   /** Has the module's `onCreate` called, and told when nobody wants the resource any more. */
@@ -116,6 +100,7 @@ export class WorkInThreads implements Work {
       timer = setTimeout(() => void this.#threads.onDestroy(thread), TERMINATE_AFTER_MS);
     };
     signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
     try {
       await thread.api.open(transfer(port, [port]));
     } finally {
@@ -125,31 +110,29 @@ export class WorkInThreads implements Work {
   }
 
   async #destroy(thread: MapThread): Promise<void> {
-    const desk = this.#desks.get(thread.threadId)!;
     try {
-      // Of a thread that has ended, the call says what it has ended of.
-      if (this.#module.onDestroy !== undefined || desk.hasEnded) await thread.api.close();
+      if (this.#module.onDestroy !== undefined) await thread.api.close();
     } catch (error) {
-      if (!(error instanceof ThreadCrashError)) throw error;
-      const when = error.hasBegun ? 'in onDestroy' : 'between two inputs';
-      if (!desk.isTold) this.#say(`${when} a thread ${howItEnded(error)}`);
+      // Of a thread that ended before, all has been told.
+      if (!(error instanceof ThreadCrashError) || error.hasBegun) throw inPlainWords(error);
     } finally {
-      await this.#threads.onDestroy(thread);
-      this.#desks.delete(thread.threadId);
-      this.#leave(desk);
+      await this.#end(thread);
     }
+  }
+
+  async #end(thread: MapThread): Promise<void> {
+    await this.#threads.onDestroy(thread);
+    const log = this.#logs.get(thread.threadId)!;
+    this.#logs.delete(thread.threadId);
+    this.#hear(log);
+    log.close();
   }
 
   /** Says what has been logged so far: another port than that of the answers may lag behind it. */
-  #hear({ port }: Desk): void {
-    for (let it = receiveMessageOnPort(port); it !== undefined; it = receiveMessageOnPort(port)) {
+  #hear(log: MessagePort): void {
+    for (let it = receiveMessageOnPort(log); it !== undefined; it = receiveMessageOnPort(log)) {
       this.#say(it.message as string);
     }
-  }
-
-  #leave(desk: Desk): void {
-    this.#hear(desk);
-    desk.port.close();
   }
 
   /** That it can't be loaded won't change; that a thread has crashed over it may. */
@@ -161,8 +144,9 @@ export class WorkInThreads implements Work {
   }
 }
 
-/** In words for those who know nothing of what happens in here. */
-function crashOf(error: ThreadCrashError): ThreadCrashError {
+/** How a thread has ended, for those who know nothing of what happens in here; any other error as it is. */
+function inPlainWords(error: unknown): unknown {
+  if (!(error instanceof ThreadCrashError)) return error;
   const { cause, exitCode, hasBegun } = error;
   return new ThreadCrashError(`its thread ${howItEnded(error)}`, { cause, exitCode, hasBegun });
 }
