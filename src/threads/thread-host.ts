@@ -73,8 +73,8 @@ export interface Caller {
 }
 
 export interface ThreadEvents {
-  /** The thread has ended by itself, or had to be ended: why, if no call hears of it. */
-  onEnd(why: string | undefined): void;
+  /** The thread has ended after it had loaded its module, by itself or because it had to: why, if no call hears of it. */
+  onEnd(isByItself: boolean, why: string | undefined): void;
   /** It has answered a call. */
   onAnswer(): void;
 }
@@ -104,6 +104,7 @@ export class ThreadHost {
   /** Why we have ended it. */
   #why: string | undefined;
   #exitCode: number | undefined;
+  #isLoaded = false;
   #hasEnded = false;
   #isClosing = false;
 
@@ -289,6 +290,7 @@ export class ThreadHost {
       }
       case LOADED:
         this.exports = report[2];
+        this.#isLoaded = true;
         this.#load?.resolve();
         break;
       case NOT_LOADED:
@@ -329,10 +331,12 @@ export class ThreadHost {
     this.#port.close();
     this.#stdout.end();
     this.#stderr.end();
-    this.#load?.reject(this.#notLoaded(this.#cause));
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    if (!this.#isClosing) this.#events.onEnd(calls.length === 0 ? this.#ending() : undefined);
+    if (!this.#isLoaded) this.#load?.reject(this.#notLoaded(this.#cause));
+    else if (!this.#isClosing) {
+      this.#events.onEnd(this.#why === undefined, calls.length === 0 ? this.#ending() : undefined);
+    }
     for (const pending of calls) {
       if (pending.timer !== undefined) clearTimeout(pending.timer);
       pending.onFailure(this.#crash(pending, hasBegun(pending.call, Atomics.load(this.#shared, BEGUN))));

@@ -1,16 +1,12 @@
 /** `threads()`: worker threads as the resources of a TaskManager. */
-import { realClock } from '../go/clock.ts';
 import { lendResource } from '../manager/lend.ts';
-import { sleep } from '../manager/resources.ts';
 import type { CreateContext } from '../manager/types.ts';
 import { asThread, BoundThread, harmless } from './bound-thread.ts';
+import { Deaths } from './deaths.ts';
 import type { LineLogger } from './output.ts';
 import { checkThreadsOptions } from './settings.ts';
 import { ThreadHost } from './thread-host.ts';
 import type { AnyModule, Thread, ThreadModule, ThreadsOptions } from './types.ts';
-
-const BACKOFF_BASE_MS = 100;
-const BACKOFF_MAX_MS = 5_000;
 
 /** The options of a TaskManager whose resources are threads. */
 export interface ThreadResources<M extends ThreadModule> {
@@ -45,23 +41,17 @@ export function threads<M extends ThreadModule = AnyModule>(
   options: ThreadsOptions = {},
 ): ThreadResources<M> {
   const settings = checkThreadsOptions(module, options);
-  /** Threads that have died since the last answer of any. */
-  let deaths = 0;
+  const deaths = new Deaths();
   const resources: ThreadResources<M> & { readonly [lendResource]: (thread: unknown, context: never) => unknown } = {
     async onCreate({ signal, retire }) {
-      if (deaths > 1) {
-        const pauseMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (deaths - 2));
-        await sleep(signal, pauseMs * (0.5 + Math.random() / 2), realClock);
-      }
+      await deaths.pause(signal);
       const host = new ThreadHost(settings, {
-        onEnd(why) {
-          deaths++;
+        onEnd(isByItself, why) {
+          if (isByItself) deaths.add();
           if (why !== undefined) warn(settings.logger, `[thread ${host.threadId}] ended while idle: ${why}`);
           retire();
         },
-        onAnswer() {
-          deaths = 0;
-        },
+        onAnswer: () => deaths.clear(),
       });
       await host.loaded(signal);
       return asThread<M>(new BoundThread(host, undefined));

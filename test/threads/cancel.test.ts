@@ -322,12 +322,3 @@ test(
     assert.equal(probe.get(MARKED), 1);
   }),
 );
-
-test(
-  'threads that their functions have outlived are replaced without a pause, however many',
-  ending({ terminateAfterMs: 0 }, async (manager) => {
-    for (let i = 0; i < 8; i++) await rejectionOf(manager.queueTask((_, { api }) => api.loop(), { timeoutMs: 1 }));
-    // With pauses that double, this would take minutes.
-    await manager.queueTask((_, { api }) => api.mark());
-  }),
-);
