@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ResourceLimits } from 'node:worker_threads';
 import { checkNames, checkObject, LIMIT_OR_NOW, optionalNumber, wrongType } from '../manager/checks.ts';
+import { messageOf } from '../manager/errors.ts';
 import { type LineLogger, tagging } from './output.ts';
 import type { ThreadsOptions } from './types.ts';
 
@@ -40,6 +41,11 @@ export function checkThreadsOptions(module: unknown, options: ThreadsOptions): T
     checkNames('resourceLimits', resourceLimits, LIMITS);
     for (const name of LIMITS)
       optionalNumber(`resourceLimits.${name}`, resourceLimits[name], { min: 0, above: true }, 0);
+  }
+  try {
+    structuredClone(workerData);
+  } catch (error) {
+    throw wrongType('workerData', `what can be sent to a thread (${messageOf(error)})`, workerData);
   }
   if (env !== undefined) checkObject('env', env);
   if (execArgv !== undefined && !(Array.isArray(execArgv) && execArgv.every((flag) => typeof flag === 'string'))) {
@@ -86,5 +92,5 @@ function hrefOf(module: unknown): string {
     if (isAbsolute(module)) return pathToFileURL(module).href;
     if (/^(file|data|node):/.test(module)) return module;
   }
-  throw wrongType('the module', "a URL or an absolute path, such as new URL('./work.js', import.meta.url),", module);
+  throw wrongType('the module', "a URL or an absolute path, such as new URL('./work.js', import.meta.url)", module);
 }

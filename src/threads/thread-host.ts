@@ -211,7 +211,7 @@ export class ThreadHost {
     this.#limit(pending, 'left');
   }
 
-  /** Has the thread terminated if a call that was given up doesn't return. */
+  /** Has the thread terminated if a call that was given up doesn't return. That holds the process: somebody may wait. */
   #limit(pending: Pending, what: 'canceled' | 'left'): void {
     if (pending.timer !== undefined) return;
     const { terminateAfterMs } = this.#settings;
@@ -220,8 +220,6 @@ export class ThreadHost {
         `${pending.name} was ${what} and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
       );
     }, terminateAfterMs);
-    // Nobody is waiting for it: its task is settled, or its reader gone.
-    pending.timer.unref();
   }
 
   /** Ends the thread: in peace when it is idle. Resolves when it has ended. */

@@ -23,7 +23,8 @@ export function source(text: string): string {
   return `data:text/javascript,${encodeURIComponent(text)}`;
 }
 
-export type ManageOptions = ThreadsOptions & Omit<TaskManagerOptions<Thread>, 'onCreate' | 'onDestroy' | 'checkHealth'>;
+export type ManageOptions = ThreadsOptions &
+  Omit<TaskManagerOptions<Thread>, 'onCreate' | 'onDestroy' | 'checkHealth' | 'logger'>;
 
 /** A manager of threads with as few surprises as can be: one worker, no burst, and not the loader of this process. */
 export function manage<M extends ThreadModule = AnyModule>(
@@ -31,9 +32,8 @@ export function manage<M extends ThreadModule = AnyModule>(
   options: ManageOptions = {},
 ): TaskManager<Thread<M>> {
   const { terminateAfterMs, workerData, resourceLimits, env, execArgv = [], logger, ...rest } = options;
-  const forThreads = { terminateAfterMs, workerData, resourceLimits, env, execArgv };
   return new TaskManager<Thread<M>>({
-    ...threads<M>(module, logger === undefined ? forThreads : { ...forThreads, logger: logger as never }),
+    ...threads<M>(module, { terminateAfterMs, workerData, resourceLimits, env, execArgv, logger }),
     workerCount: 1,
     burstIntervalMs: 0,
     ...rest,

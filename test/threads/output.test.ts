@@ -1,120 +1,206 @@
-/** What threads print, and that they hold no process that has nothing else to do. */
+/** What threads write to stdout and stderr. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { TaskManager } from '../../src/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
-import { threads } from '../../src/threads/index.ts';
-import { held } from './kit.ts';
+import type { LineLogger } from '../../src/threads/index.ts';
+import { start } from '../programs.ts';
+import { held, manage, Probe, rejectionOf, source, until, work } from './kit.ts';
 
-/** A module, as a URL of its own text. */
-function moduleOf(text: string): URL {
-  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
+/** What work/prints.js exports. */
+interface Prints {
+  print(text: string): void;
+  warn(text: string): void;
+  log(...values: unknown[]): void;
+  pieces(pieces: readonly Uint8Array[]): Promise<void>;
+  printMany(lines: number): void;
+  printAndDie(text: string, code: number): never;
+  printAndThrow(text: string): Promise<never>;
+  printAtExit(text: string): void;
+  printInLoop(flag: Int32Array): void;
 }
 
-/** Keeps lines, by where they were written to. */
-function keeper(): { lines: string[]; logger: { info(line: string): void; warn(line: string): void } } {
-  const lines: string[] = [];
-  return {
-    lines,
-    logger: {
-      info: (line) => void lines.push(`out ${line.replace(/\d+/, 'N')}`),
-      warn: (line) => void lines.push(`err ${line.replace(/\d+/, 'N')}`),
-    },
-  };
+const PRINTS = work('prints.js');
+
+/** Notes what it is told, and by which method. */
+class Notes implements LineLogger {
+  readonly lines: string[] = [];
+  info(line: string): void {
+    this.lines.push(`info ${line}`);
+  }
+  warn(line: string): void {
+    this.lines.push(`warn ${line}`);
+  }
+  /** Without the numbers of threads. */
+  get plain(): string[] {
+    return this.lines.map((line) => line.replace(/\[thread \d+\] /, ''));
+  }
 }
 
-const PRINTER = `
-  console.log('loaded');
-  export function print() {
-    console.log('one');
-    console.error('two');
-    process.stdout.write('thr');
-    process.stdout.write('ee\\r\\nfo');
-    process.stdout.write(Buffer.from('ür\\n').subarray(0, 1));
-    process.stdout.write(Buffer.from('ür\\n').subarray(1));
-    process.stdout.write('no line break');
-  }
-  export function printInLoop(flag) {
-    console.log('before');
-    console.log('still before');
-    Atomics.wait(flag, 0, 0);
-  }
-  export function crashLater() {
-    setTimeout(() => { throw new Error('on its own'); });
-  }`;
+function printing(body: (manager: ReturnType<typeof manage<Prints>>, notes: Notes) => Promise<void>) {
+  return withLeakCheck(async () => {
+    const notes = new Notes();
+    const manager = manage<Prints>(PRINTS, { logger: notes });
+    await body(manager, notes);
+    await manager.kill();
+  });
+}
 
 test(
-  'what a thread prints goes to the logger by whole lines, in order, and before the result',
-  withLeakCheck(async () => {
-    const { lines, logger } = keeper();
-    const manager = new TaskManager({ ...threads(moduleOf(PRINTER), { logger }), workerCount: 1, burstIntervalMs: 0 });
-    await manager.queueTask((_, thread) => thread.call('print'));
-    assert.deepEqual(lines, [
-      'out [thread N] loaded',
-      'out [thread N] one',
-      'err [thread N] two',
-      'out [thread N] three',
-      'out [thread N] foür',
-    ]);
+  'lines go to the logger with the number of the thread: stdout as info, stderr as warn',
+  printing(async (manager, notes) => {
+    const id = await manager.queueTask(async (_, { api, threadId }) => {
+      await api.print('to stdout\n');
+      await api.warn('to stderr\n');
+      await api.log('by console.log', 7, { a: 1 });
+      return threadId;
+    });
     await manager.stop();
-    assert.equal(lines.at(-1), 'out [thread N] no line break');
+    assert.deepEqual(notes.lines.sort(), [
+      `info [thread ${id}] by console.log 7 { a: 1 }`,
+      `info [thread ${id}] to stdout`,
+      `warn [thread ${id}] to stderr`,
+    ]);
   }),
 );
 
 test(
-  'what a busy function prints is seen while it is busy',
+  'whole lines, however they were written: in pieces, many at once, empty ones, with carriage returns',
+  printing(async (manager, notes) => {
+    await manager.queueTask(async (_, { api }) => {
+      await api.print('one ');
+      await api.print('line\ntwo\n\nfo');
+      await api.print('ur\r\nfive');
+      await api.print('\n');
+    });
+    await manager.stop();
+    assert.deepEqual(notes.plain, ['info one line', 'info two', 'info ', 'info four', 'info five']);
+  }),
+);
+
+test(
+  'a character that was written in pieces is whole',
+  printing(async (manager, notes) => {
+    const bytes = new TextEncoder().encode('grün \u{1f600}\n');
+    await manager.queueTask((_, { api }) => api.pieces([...bytes].map((byte) => Uint8Array.of(byte))));
+    await manager.stop();
+    assert.deepEqual(notes.plain, ['info grün \u{1f600}']);
+  }),
+);
+
+test(
+  'all that an idle thread has written is told when stop() resolves, its last line without a line break too',
+  printing(async (manager, notes) => {
+    await manager.queueTask(async (_, { api }) => {
+      await api.printMany(1_000);
+      await api.print('the last');
+      await api.warn('no break');
+    });
+    await manager.stop();
+    const info = notes.plain.filter((line) => line.startsWith('info'));
+    assert.equal(info.length, 1_001);
+    assert.equal(info.at(-1), 'info the last');
+    assert.deepEqual(
+      notes.plain.filter((line) => line.startsWith('warn')),
+      ['warn no break'],
+    );
+  }),
+);
+
+test(
+  'what a thread writes in an exit listener is told as well',
+  printing(async (manager, notes) => {
+    await manager.queueTask((_, { api }) => api.printAtExit('bye'));
+    await manager.stop();
+    assert.deepEqual(notes.plain, ['info bye']);
+  }),
+);
+
+test(
+  'what a thread has written before it dies is told',
+  printing(async (manager, notes) => {
+    await rejectionOf(manager.queueTask((_, { api }) => api.printAndDie('last words', 3)));
+    await rejectionOf(manager.queueTask((_, { api }) => api.printAndThrow('before the throw\n')));
+    await until(() => notes.lines.length === 2);
+    assert.deepEqual(notes.plain, ['info last words', 'info before the throw']);
+  }),
+);
+
+test(
+  'what a busy function prints is told while it is busy',
   withLeakCheck(async () => {
-    const flag = new Int32Array(new SharedArrayBuffer(4));
+    const probe = new Probe();
     const seen: string[] = [];
     const goOn = (line: string): void => {
       seen.push(line.replace(/^\[thread \d+\] /, ''));
-      if (!line.endsWith('still before')) return;
-      Atomics.store(flag, 0, 1);
-      Atomics.notify(flag, 0);
+      if (line.endsWith('still before')) probe.set(0, 1);
     };
-    const manager = new TaskManager({
-      ...threads(moduleOf(PRINTER), { logger: { info: goOn, warn: goOn } }),
-      workerCount: 1,
-      burstIntervalMs: 0,
-    });
-    await manager.queueTask((_, thread) => thread.call('printInLoop', flag));
-    assert.deepEqual(seen, ['loaded', 'before', 'still before']);
+    const manager = manage<Prints>(PRINTS, { logger: { info: goOn, warn: goOn } });
+    await manager.queueTask((_, { api }) => api.printInLoop(probe.cells));
+    assert.deepEqual(seen, ['before', 'still before']);
     await manager.stop();
   }),
 );
 
 test(
-  'of a thread that dies while nobody calls, the logger is told why, and it is replaced',
+  'what a module prints while it loads is told, and what a call prints is told before its result comes',
   withLeakCheck(async () => {
-    const { lines, logger } = keeper();
-    const manager = new TaskManager({ ...threads(moduleOf(PRINTER), { logger }), workerCount: 1, burstIntervalMs: 0 });
+    const notes = new Notes();
+    const module = source(
+      "console.log('loaded'); export const f = () => { console.log('called'); console.warn('too'); }",
+    );
+    const manager = manage(module, { logger: notes });
+    await manager.ready();
+    assert.deepEqual(notes.plain, ['info loaded']);
+    await manager.queueTask((_, thread) => thread.call('f'));
+    assert.deepEqual(notes.plain, ['info loaded', 'info called', 'warn too']);
+    await manager.stop();
+  }),
+);
+
+test(
+  'of a thread that dies while nobody calls, the logger is told why',
+  withLeakCheck(async () => {
+    const notes = new Notes();
+    const module = source("export const f = () => { setTimeout(() => { throw new Error('on its own'); }); }");
+    const manager = manage(module, { logger: notes });
     const replaced = new Promise((resolve) => manager.on('workerReplaced', resolve));
-    await manager.queueTask((_, thread) => thread.call('crashLater'));
+    await manager.queueTask((_, thread) => thread.call('f'));
     assert.deepEqual(await held(replaced), { reason: 'retired' });
-    assert.ok(lines.includes('err [thread N] ended while idle: it has crashed: on its own'), lines.join('\n'));
+    assert.deepEqual(
+      notes.plain.filter((line) => line.includes('idle')),
+      ['warn ended while idle: it has crashed: on its own'],
+    );
     await manager.stop();
   }),
 );
 
 test(
-  'idle threads hold no process, and a task that runs in one does',
+  'a logger that throws breaks nothing',
   withLeakCheck(async () => {
-    const program = `
-      import { TaskManager } from 'errand';
-      import { threads } from 'errand/threads';
-      const text = 'export const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms, "waited"));';
-      const manager = new TaskManager({ ...threads('data:text/javascript,' + encodeURIComponent(text)), workerCount: 2 });
-      await manager.ready();
-      manager.queueTask((_, thread) => thread.call('wait', 50)).then(console.log);`;
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+    let calls = 0;
+    const logger: LineLogger = {
+      info() {
+        calls++;
+        throw new Error('a broken logger');
+      },
+      warn() {
+        calls++;
+        throw new Error('a broken logger');
+      },
+    };
+    const manager = manage<Prints>(PRINTS, { logger });
+    await manager.queueTask(async (_, { api }) => {
+      await api.print('one\ntwo\n');
+      await api.warn('three\n');
     });
-    let out = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    const code = await new Promise((resolve) => child.on('close', resolve));
-    assert.deepEqual({ code, out }, { code: 0, out: 'waited\n' });
+    await manager.stop();
+    assert.equal(calls, 3);
   }),
 );
+
+test('without a logger, lines go to this process’s own streams, tagged', async (t) => {
+  const program = start(t, 'test/threads/process.program.ts', { args: ['print'] });
+  assert.equal(await program.ended, 0);
+  assert.match(program.stdout, /^\[thread (\d+)\] to stdout\n\[thread \1\] without a break\n$/);
+  assert.match(program.stderr, /^\[thread \d+\] to stderr\n$/);
+});
