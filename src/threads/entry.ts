@@ -13,9 +13,9 @@ import {
   type ExportRecord,
   FAILURE,
   FROM_HOST,
-  flagOf,
   ITEM,
   inThread,
+  isFlagged,
   LEAVE,
   LOADED,
   NOT_LOADED,
@@ -122,7 +122,7 @@ class Entry {
   }
 
   #begin([, call, name, args, deadline, id, attempt]: Extract<Order, readonly [typeof CALL, ...unknown[]]>): void {
-    if (Atomics.load(this.#shared, flagOf(call)) === call) {
+    if (isFlagged(this.#shared, call)) {
       this.send([REFUSED, call]);
       return;
     }

@@ -93,8 +93,21 @@ export function hasBegun(call: number, begun: number): boolean {
 }
 
 /** Where the flag of a call is: it holds the number of the call that is canceled. */
-export function flagOf(call: number): number {
+function flagOf(call: number): number {
   return FLAGS + (call & (FLAG_COUNT - 1));
+}
+
+export function raiseFlag(shared: Int32Array, call: number): void {
+  Atomics.store(shared, flagOf(call), call);
+}
+
+/** When the call is over, as its number comes again some day. Another's flag stays. */
+export function lowerFlag(shared: Int32Array, call: number): void {
+  Atomics.compareExchange(shared, flagOf(call), call, 0);
+}
+
+export function isFlagged(shared: Int32Array, call: number): boolean {
+  return Atomics.load(shared, flagOf(call)) === call;
 }
 
 /** A call that is shorter is worth looking out for its end, or for the next one, for so long. */

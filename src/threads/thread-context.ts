@@ -5,7 +5,7 @@ import { CanceledError, ErrandError } from '../go/errors.ts';
 import { CancelScope, scopeOf } from '../go/scope.ts';
 import { decodeError } from './decode-error.ts';
 import type { ErrorRecord } from './error-record.ts';
-import { type CallRecord, flagOf, type InThread, inThread } from './protocol.ts';
+import { type CallRecord, type InThread, inThread, isFlagged } from './protocol.ts';
 import { takeTransferList } from './transfer.ts';
 
 /**
@@ -63,7 +63,7 @@ class CallContext implements ThreadContext {
 
   isCancelled(): boolean {
     const { call, shared } = this.#record;
-    return this.#scope?.err !== undefined || (shared !== undefined && Atomics.load(shared, flagOf(call)) === call);
+    return this.#scope?.err !== undefined || (shared !== undefined && isFlagged(shared, call));
   }
 
   cancel(reason: ErrorRecord): void {

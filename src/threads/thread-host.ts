@@ -21,11 +21,11 @@ import {
   FAILURE,
   FROM_HOST,
   FROM_THREAD,
-  flagOf,
   hasBegun,
   ITEM,
   LEAVE,
   LOADED,
+  lowerFlag,
   NOT_LOADED,
   nextCall,
   type Order,
@@ -33,6 +33,7 @@ import {
   PULL,
   REFUSED,
   type Report,
+  raiseFlag,
   SHARED_LENGTH,
   SHORT_MS,
   STDOUT,
@@ -194,7 +195,7 @@ export class ThreadHost {
     if (pending.canceled !== undefined || !this.#calls.has(pending.call)) return;
     pending.canceled = { reason };
     pending.onCancel();
-    Atomics.store(this.#shared, flagOf(pending.call), pending.call);
+    raiseFlag(this.#shared, pending.call);
     this.#send([CANCEL, pending.call, encodeError(reason)]);
     this.#limit(pending, 'canceled');
   }
@@ -303,6 +304,7 @@ export class ThreadHost {
     const pending = this.#calls.get(call);
     if (pending === undefined) return undefined;
     this.#calls.delete(call);
+    if (pending.canceled !== undefined) lowerFlag(this.#shared, call);
     if (pending.timer !== undefined) clearTimeout(pending.timer);
     if (canSpin) this.#lastMs = performance.now() - this.#sentAt;
     this.#events.onAnswer();
