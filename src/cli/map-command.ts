@@ -72,7 +72,7 @@ export function mapCommand(done: Done): Command {
       flag((text) => parseCount('--concurrency', text, 1)),
       availableParallelism(),
     )
-    .option('--threads', 'run in worker threads, one for each at once')
+    .option('--threads', 'run in worker threads: on all processors, and a timeout ends even an endless loop')
     .option(
       '--timeout <time>',
       'a limit for each run, such as 500ms or 5s; a run that exceeds it is not repeated',

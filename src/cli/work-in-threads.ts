@@ -20,8 +20,6 @@ type MapThread = Thread<ThreadModule>;
 const THREAD = new URL('../../dist/cli/map-thread.js', import.meta.url);
 /** How long a function may go on after its signal has fired. */
 const TERMINATE_AFTER_MS = 1_000;
-/** Longer, so that a kill ends threads before it gives up what runs in them. */
-const KILL_GRACE_MS = 1_500;
 
 /** What the function has thrown, and whether the resource is to blame. */
 class CallFailure extends FailureElsewhere {
@@ -58,7 +56,6 @@ export class WorkInThreads implements Work {
       onCreate: (context) => this.#create(context),
       onDestroy: (thread) => this.#destroy(thread as MapThread),
       checkHealth: (error) => (error instanceof CallFailure ? !error.isBroken : this.#threads.checkHealth(error)),
-      killGraceMs: KILL_GRACE_MS,
     };
   }
 

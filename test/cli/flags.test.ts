@@ -33,7 +33,7 @@ test(
 
 test(
   '--concurrency may be far more than there is to do',
-  { timeout: 15_000 }, // if each worker had to look at all others, it would be minutes
+  { timeout: 30_000 }, // if each worker had to look at all others, it would be minutes
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     desk.write('m.mjs', 'export default (input) => input;');

@@ -12,7 +12,6 @@ const ANOTHER_PRESS_MS = 300;
 
 test(
   '--timeout ends an endless loop, with its thread; the others go on, and what it has logged was heard',
-  { timeout: 20_000 },
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     desk.write(
@@ -36,6 +35,7 @@ test(
     ]);
     assert.match(stderr, /^called with loop\nand once more loop\nfailed: loop: TimeoutError: /m);
     assert.match(stderr, /^Inputs +3 of 3 done, 2 completed, 1 failed$/m);
+    assert.doesNotMatch(stderr, /onDestroy|ended while idle/);
   }),
 );
 
@@ -121,7 +121,6 @@ test(
 
 test(
   'the first Ctrl-C lets what computes come to its end, the second ends endless loops and what ignores its signal',
-  { timeout: 20_000 },
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     desk.write(
@@ -158,7 +157,6 @@ test(
 
 test(
   '--fail-fast ends endless loops',
-  { timeout: 20_000 },
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     desk.write(
@@ -179,7 +177,7 @@ test(
 
 test(
   'an onCreate is told in its thread when nobody wants its resource any more, and ended with it if it does not heed that',
-  { timeout: 20_000 },
+  { timeout: 30_000 }, // less than a stop would wait for it
   withLeakCheck(async (t) => {
     const desk = new Desk(t);
     desk.write(
@@ -215,7 +213,13 @@ test(
     const inside = `import { isMainThread } from 'node:worker_threads'; if (!isMainThread)`;
     desk.write('throws.mjs', `${inside} throw new Error('not in threads');\n${rest}`);
     desk.write('exits.mjs', `${inside} process.exit(4);\n${rest}`);
-    desk.write('never.mjs', `export const onCreate = () => { throw new Error('no connection'); };\n${rest}`);
+    desk.write(
+      'never.mjs',
+      `import { appendFileSync } from 'node:fs';
+      ${inside} process.on('exit', () => appendFileSync('left', 'never\\n'));
+      export const onCreate = () => { throw new Error('no connection'); };
+      ${rest}`,
+    );
     const ended = await Promise.all(
       ['throws', 'exits', 'never'].map((name) => desk.map([`${name}.mjs`, 'a', '--threads', '--concurrency', '1'])),
     );
@@ -235,5 +239,6 @@ test(
       assert.ok(one!.stderr.includes('\nerrand: no worker is ready: 5 creations in a row have failed'), one!.stderr);
       assert.ok(one!.stderr.trimEnd().endsWith(why), one!.stderr);
     }
+    assert.equal(desk.lines('left').length, 5, 'no thread is left behind');
   }),
 );

@@ -47,8 +47,9 @@ test(
     desk.write(
       'm.mjs',
       `import { appendFileSync } from 'node:fs';
-      import { threadId } from 'node:worker_threads';
+      import { isMainThread, threadId } from 'node:worker_threads';
       const note = (text) => appendFileSync('notes', text + ' in ' + threadId + '\\n');
+      if (!isMainThread) process.on('exit', () => note('left'));
       export const onCreate = async ({ signal }) => {
         note('made ' + (signal instanceof AbortSignal && !signal.aborted));
         return { in: threadId, toString: () => 'not to be cloned' };
@@ -82,7 +83,7 @@ test(
       'else at attempt 1 { in: 3 }',
       'failed: else: else',
     ]);
-    const notes = [1, 2, 3].flatMap((id) => [`made true in ${id}`, `ended ${id} in ${id}`]);
+    const notes = [1, 2, 3].flatMap((id) => [`made true in ${id}`, `ended ${id} in ${id}`, `left in ${id}`]);
     assert.deepEqual(desk.lines('notes').sort(), notes.sort());
   }),
 );
