@@ -398,5 +398,5 @@ function adviceOn(href: string, cause: unknown): string {
   }
   if ((cause as NodeJS.ErrnoException | undefined)?.code !== 'ERR_UNKNOWN_FILE_EXTENSION') return '';
   if (!/\.[mc]?tsx?$/.test(href)) return '';
-  return `. Node ${process.versions.node} runs no TypeScript in threads: compile the module, or use Node 22.18 or later`;
+  return `. Node ${process.versions.node} runs no TypeScript in threads: compile the module, load it by tsx (execArgv: ['--import', './register.js'], a file that calls register() of tsx/esm/api), or use Node 22.18 or later`;
 }

@@ -20,16 +20,17 @@ export type FunctionName<M extends ThreadModule> = {
  * What a call gives for what the function returns: the values of a generator function as an AsyncIterable, and of all
  * others a promise.
  */
-export type ThreadResult<T> = [T] extends [never] ? Promise<never> : unknown extends T ? Promise<T> : StreamedResult<T>;
-
-type StreamedResult<T> =
-  T extends AsyncIterator<infer E, infer End>
-    ? ThreadStream<E, End>
-    : T extends Iterator<infer E, infer End>
+export type ThreadResult<T> = [T] extends [never]
+  ? Promise<never>
+  : unknown extends T
+    ? Promise<T>
+    : [T] extends [AsyncIterator<infer E, infer End>]
       ? ThreadStream<E, End>
-      : T extends AsyncIterable<infer E>
-        ? ThreadStream<E>
-        : Promise<Awaited<T>>;
+      : [T] extends [Iterator<infer E, infer End>]
+        ? ThreadStream<E, End>
+        : [T] extends [AsyncIterable<infer E>]
+          ? ThreadStream<E>
+          : Promise<Awaited<T>>;
 
 /** The values of a generator in a thread. It begins with the first `next()`, and is read once. */
 export interface ThreadStream<E, End = unknown> extends AsyncIterableIterator<E, End | undefined, undefined> {
