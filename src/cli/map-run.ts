@@ -244,7 +244,7 @@ export class MapRun {
     if (ctx.attempt > 1) tally.retried++;
     tally.running++;
     try {
-      return await work.call(value, ctx, resource);
+      return work.jsonOf(await work.call(value, ctx, resource));
     } finally {
       this.#over(calls);
     }

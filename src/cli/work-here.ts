@@ -29,6 +29,7 @@ class CallContext implements MapContext {
 
 export class WorkHere implements Work {
   readonly resources: Work['resources'];
+  readonly jsonOf = jsonOf;
   readonly #run: MapModule['run'];
   readonly #say: (text: string) => void;
 
@@ -38,7 +39,7 @@ export class WorkHere implements Work {
     this.#say = say;
   }
 
-  async call(input: unknown, ctx: TaskContext<unknown>, resource: unknown): Promise<string> {
-    return jsonOf(await this.#run(input, new CallContext(ctx, this.#say), resource));
+  call(input: unknown, ctx: TaskContext<unknown>, resource: unknown): unknown {
+    return this.#run(input, new CallContext(ctx, this.#say), resource);
   }
 }

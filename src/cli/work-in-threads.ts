@@ -73,6 +73,11 @@ export class WorkInThreads implements Work {
     }
   }
 
+  /** It has become that already, where it was made. */
+  jsonOf(value: unknown): string {
+    return value as string;
+  }
+
   async #create(context: CreateContext): Promise<MapThread> {
     const thread = await this.#threads.onCreate(context).catch((error: unknown) => {
       throw this.#notLoaded(error);
