@@ -65,8 +65,9 @@ export class HostedStream extends Pending implements AsyncIterableIterator<unkno
     return leaver.promise;
   }
 
+  /** That a canceled generator has returned doesn't mean that it had come to its end. Who has left asks for no more. */
   onValue(value: unknown): void {
-    this.#over({ value });
+    this.#over(this.canceled === undefined || this.#isLeft ? { value } : { error: this.canceled.reason });
   }
 
   onFailure(error: unknown): void {

@@ -345,6 +345,23 @@ test(
 );
 
 test(
+  'a stream that is ended by a cancellation throws its reason in the loop, as it has not come to its end',
+  streaming(async (manager, probe) => {
+    let seen: unknown;
+    const handle = manager.queueTaskAsync(async (_, { api }) => {
+      seen = await rejectionOf(collect(api.endless()));
+    });
+    await probe.reached(YIELDED);
+    handle.cancel('enough');
+    const error = await rejectionOf(handle);
+    await until(() => manager.stats().stuckWorkers === 0);
+    assert.ok(error instanceof CanceledError);
+    assert.equal(seen, error.cause);
+    assert.equal(probe.get(ENDED), 1);
+  }),
+);
+
+test(
   'each step of a generator runs in the context of its call',
   streaming(async (manager) => {
     const ids = await Promise.all(
