@@ -34,12 +34,19 @@ class PendingCall extends Pending {
 
   onFailure(error: unknown): void {
     this.#thread.ended(this, error);
+    // Of several calls that end with their thread, a task may wait for the first alone.
+    if (this.#thread.host.hasEnded) letGo(this.promise);
     this.#reject(error);
   }
 
   onCancel(): void {
-    this.promise.catch(() => {});
+    letGo(this.promise);
   }
+}
+
+/** Nobody has to hear of its rejection. */
+function letGo(promise: Promise<unknown>): void {
+  promise.catch(() => {});
 }
 
 /** Crashes before any call of their task had begun: it can be run again, on another thread. */
@@ -80,7 +87,9 @@ export class BoundThread {
     try {
       this.begin(pending, args);
     } catch (error) {
-      return Promise.reject(error);
+      const refused = Promise.reject(error);
+      if (this.host.hasEnded || this.#context?.err !== undefined) letGo(refused);
+      return refused;
     }
     return pending.promise;
   }

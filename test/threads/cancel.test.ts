@@ -5,7 +5,7 @@ import { CanceledError, DeadlineExceededError, ShutdownError } from '../../src/i
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { ThreadCrashError } from '../../src/threads/index.ts';
 import { settle } from '../manager/kit.ts';
-import { type ManageOptions, manage, Probe, rejectionOf, until, work } from './kit.ts';
+import { deferred, type ManageOptions, manage, Probe, rejectionOf, until, work } from './kit.ts';
 
 /** What work/contexts.js exports, of that which these tests call. */
 interface Contexts {
@@ -215,6 +215,27 @@ test(
     await rejectionOf(handle);
     await until(() => manager.stats().stuckWorkers === 0);
     await settle();
+  }),
+);
+
+test(
+  'nor does one that is made after that, and refused',
+  ending({}, async (manager) => {
+    const gate = deferred();
+    let late: unknown;
+    const handle = manager.queueTaskAsync(async (ctx, { api }) => {
+      await ctx.done();
+      const call = api.mark() as unknown as Promise<void>;
+      await gate.promise;
+      late = await rejectionOf(call);
+    });
+    await until(() => handle.state === 'running');
+    handle.cancel();
+    const error = await rejectionOf(handle);
+    await settle();
+    gate.resolve();
+    await until(() => manager.stats().stuckWorkers === 0);
+    assert.equal(late, error);
   }),
 );
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { ThreadCrashError } from '../../src/threads/index.ts';
-import { assertBooks } from '../manager/kit.ts';
+import { assertBooks, settle } from '../manager/kit.ts';
 import { collect, type ManageOptions, manage, Probe, rejectionOf, until, work } from './kit.ts';
 
 /** What work/deaths.js exports. */
@@ -219,6 +219,26 @@ test(
       assert.ok(late instanceof ThreadCrashError);
       assert.equal(late.hasBegun, false);
       assert.ok((await rejectionOf(api.exitUnderWay(1, 0).next())) instanceof ThreadCrashError);
+    });
+  }),
+);
+
+test(
+  'calls that are waited for one after the other all fail, and none of them is an unhandled rejection',
+  dying({}, async (manager) => {
+    const error = await rejectionOf(
+      manager.queueTask(async (_, { api }) => {
+        const calls = [api.exitLater(3), api.exitLater(3)];
+        for (const call of calls) await call;
+      }),
+    );
+    assert.ok(error instanceof ThreadCrashError);
+    await settle();
+    await manager.queueTask(async (_, { api }) => {
+      await rejectionOf(api.exitLater(3));
+      const refused = api.exitLater(3);
+      await settle();
+      assert.ok((await rejectionOf(refused)) instanceof ThreadCrashError);
     });
   }),
 );
