@@ -2,6 +2,12 @@
 import type { MessagePort, Transferable } from 'node:worker_threads';
 import { FROM_THREAD, OUTPUT, type Report, STDERR, STDOUT } from './protocol.ts';
 
+/** What a stream is to write. Text comes in any encoding: the bytes that it stands for are meant. */
+interface Written {
+  readonly chunk: string | Uint8Array;
+  readonly encoding: BufferEncoding;
+}
+
 export class Outbox {
   readonly #port: MessagePort;
   readonly #shared: Int32Array;
@@ -27,13 +33,16 @@ export class Outbox {
       [process.stdout, STDOUT],
       [process.stderr, STDERR],
     ] as const) {
-      const write = (chunk: string | Uint8Array): void => this.send([OUTPUT, which, chunk]);
-      stream._write = (chunk: string | Uint8Array, _encoding, callback) => {
-        write(chunk);
+      const write = ({ chunk, encoding }: Written): void => {
+        const isReady = typeof chunk !== 'string' || /^utf-?8$/i.test(encoding);
+        this.send([OUTPUT, which, isReady ? chunk : Buffer.from(chunk, encoding)]);
+      };
+      stream._write = (chunk: string | Uint8Array, encoding, callback) => {
+        write({ chunk, encoding });
         callback();
       };
       stream._writev = (chunks, callback) => {
-        for (const { chunk } of chunks as { readonly chunk: string | Uint8Array }[]) write(chunk);
+        (chunks as Written[]).forEach(write);
         callback();
       };
     }

@@ -13,6 +13,7 @@ interface Prints {
   log(...values: unknown[]): void;
   pieces(pieces: readonly Uint8Array[]): Promise<void>;
   printMany(lines: number): void;
+  encoded(): void;
   printAndDie(text: string, code: number): never;
   printAndThrow(text: string): Promise<never>;
   printAtExit(text: string): void;
@@ -74,6 +75,15 @@ test(
     });
     await manager.stop();
     assert.deepEqual(notes.plain, ['info one line', 'info two', 'info ', 'info four', 'info five']);
+  }),
+);
+
+test(
+  'text in another encoding is what it stands for',
+  printing(async (manager, notes) => {
+    await manager.queueTask((_, { api }) => api.encoded());
+    await manager.stop();
+    assert.deepEqual(notes.plain, ['info hex', 'info base64', 'info all at once']);
   }),
 );
 

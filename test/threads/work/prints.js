@@ -18,6 +18,15 @@ export async function pieces(pieces) {
   }
 }
 
+export function encoded() {
+  process.stdout.write('6865780a', 'hex');
+  process.stdout.write('YmFzZTY0Cg==', 'base64');
+  process.stdout.cork();
+  process.stdout.write('616c6c20', 'hex');
+  process.stdout.write('at once\n', 'latin1');
+  process.stdout.uncork();
+}
+
 export function printMany(lines) {
   for (let i = 0; i < lines; i++) console.log(`line ${i}`);
 }
