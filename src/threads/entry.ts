@@ -15,6 +15,7 @@ import {
   FROM_HOST,
   ITEM,
   inThread,
+  isAhead,
   isFlagged,
   LEAVE,
   LOADED,
@@ -25,11 +26,10 @@ import {
   REFUSED,
   type Report,
   type Setup,
-  SHORT_MS,
-  SPIN_MS,
   VALUE,
   WINDOW,
 } from './protocol.ts';
+import { type Inbox, ThreadLookout } from './thread-lookout.ts';
 
 type Fn = (...args: readonly unknown[]) => unknown;
 type Iterators = Iterator<unknown> | AsyncIterator<unknown>;
@@ -40,37 +40,29 @@ interface Running {
   stream?: Stream;
 }
 
-/** How long messages may be taken without a turn of the thread's event loop. */
-const TURN_MS = 10;
 const GENERATORS = new Set(['GeneratorFunction', 'AsyncGeneratorFunction']);
 
-class Entry {
+class Entry implements Inbox {
   readonly #outbox: Outbox;
   readonly #port: MessagePort;
   readonly #shared: Int32Array;
-  readonly #spins: boolean;
+  readonly #lookout: ThreadLookout | undefined;
   readonly #functions: ReadonlyMap<string, Fn>;
   readonly #exports: ExportRecord;
   readonly #running = new Map<number, Running>();
   #taken = 0;
-  #isLookingOut = false;
-  /** When the last message came, and the last answer went. */
-  #takenAt = 0;
-  #answeredAt = 0;
-  /** When the event loop has last had its turn. */
-  #turnAt = 0;
 
   constructor({ port, shared, spins }: Setup, outbox: Outbox, functions: ReadonlyMap<string, Fn>) {
     this.#outbox = outbox;
     this.#port = port;
     this.#shared = shared;
-    this.#spins = spins;
+    this.#lookout = spins ? new ThreadLookout(this) : undefined;
     this.#functions = functions;
     this.#exports = exportsOf(functions);
     port.on('message', (order: Order) => {
-      this.#turnAt = performance.now();
+      this.#lookout?.turned();
       this.#take(order);
-      this.#lookOut();
+      this.#lookout?.look();
     });
     port.on('messageerror', (error) => this.#onUnreadable(error));
     this.send([LOADED, 0, this.#exports]);
@@ -99,7 +91,6 @@ class Entry {
     const call = order[1];
     switch (order[0]) {
       case CALL:
-        this.#takenAt = performance.now();
         Atomics.store(this.#shared, BEGUN, call);
         this.#begin(order);
         break;
@@ -160,13 +151,13 @@ class Entry {
   #end(call: number, name: string, value: unknown): void {
     this.#running.delete(call);
     this.#answer(call, name, value);
-    this.#lookOut();
+    this.#lookout?.look();
   }
 
   #endFailed(call: number, error: unknown): void {
     this.#running.delete(call);
     this.#fail(call, error);
-    this.#lookOut();
+    this.#lookout?.look();
   }
 
   #answer(call: number, name: string, value: unknown): void {
@@ -181,31 +172,17 @@ class Entry {
     this.send([FAILURE, call, encodeError(error)]);
   }
 
-  /**
-   * After short calls that follow one another closely, looks out for the next instead of going to sleep: to be woken
-   * takes longer than all the rest of such a call. Not while functions wait for the event loop, and never for long.
-   */
-  #lookOut(): void {
-    if (!this.#spins || this.#isLookingOut || this.#running.size > 0) return;
-    let now = performance.now();
-    const gap = this.#takenAt - this.#answeredAt;
-    this.#answeredAt = now;
-    if (gap > SHORT_MS || now - this.#takenAt > SHORT_MS || now - this.#turnAt > TURN_MS) return;
-    this.#isLookingOut = true;
-    let until = now + SPIN_MS;
-    while (now < until) {
-      const order = this.#hasMore ? this.#receive() : undefined;
-      if (order !== undefined) {
-        this.#take(order);
-        now = performance.now();
-        this.#answeredAt = now;
-        // Its promises need the end of this loop; and so do long calls, and timers.
-        if (this.#running.size > 0 || now - this.#takenAt > SHORT_MS || now - this.#turnAt > TURN_MS) break;
-        until = now + SPIN_MS;
-      }
-      now = performance.now();
-    }
-    this.#isLookingOut = false;
+  get hasMore(): boolean {
+    return isAhead(Atomics.load(this.#shared, FROM_HOST), this.#taken);
+  }
+
+  get isFree(): boolean {
+    return this.#running.size === 0;
+  }
+
+  takeNext(): void {
+    const order = this.#receive();
+    if (order !== undefined) this.#take(order);
   }
 
   #receive(): Order | undefined {
@@ -221,10 +198,6 @@ class Entry {
     Atomics.store(this.#shared, BEGUN, nextCall(Atomics.load(this.#shared, BEGUN)));
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`what it was called with can't be read: ${why}`, { cause: error });
-  }
-
-  get #hasMore(): boolean {
-    return Atomics.load(this.#shared, FROM_HOST) !== this.#taken;
   }
 }
 

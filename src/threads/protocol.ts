@@ -69,12 +69,20 @@ export interface Setup {
   readonly spins: boolean;
 }
 
+/** How many messages the thread, and its host, has sent. Apart, as both are looked at while the other is written. */
+export const FROM_THREAD = 0;
+export const FROM_HOST = 32;
+/**
+ * Whether more has been sent than taken. It may be less: who takes a message by an event can be there before it is
+ * counted. Numbers begin anew after the last.
+ */
+export function isAhead(sent: number, taken: number): boolean {
+  return ((sent - taken) | 0) > 0;
+}
+
 /** The last call that has begun. */
-export const BEGUN = 0;
-/** How many messages the thread, and its host, has sent. */
-export const FROM_THREAD = 1;
-export const FROM_HOST = 2;
-const FLAGS = 3;
+export const BEGUN = 64;
+const FLAGS = 65;
 /** More calls than this of one thread can't be canceled at once with a flag each; the message comes for all. */
 const FLAG_COUNT = 256;
 export const SHARED_LENGTH = FLAGS + FLAG_COUNT;

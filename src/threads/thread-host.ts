@@ -10,7 +10,7 @@ import { messageOf, ThreadCrashError } from '../manager/errors.ts';
 import { decodeError } from './decode-error.ts';
 import { encodeError } from './error-record.ts';
 import { NotCloneableError } from './errors.ts';
-import { canSpin, lookOutFor } from './lookout.ts';
+import { Awaited, canSpin } from './lookout.ts';
 import { Lines } from './output.ts';
 import {
   BEGUN,
@@ -23,6 +23,7 @@ import {
   FROM_THREAD,
   hasBegun,
   ITEM,
+  isAhead,
   LEAVE,
   LOADED,
   lowerFlag,
@@ -35,7 +36,6 @@ import {
   type Report,
   raiseFlag,
   SHARED_LENGTH,
-  SHORT_MS,
   STDOUT,
   VALUE,
 } from './protocol.ts';
@@ -80,7 +80,7 @@ export interface ThreadEvents {
   onAnswer(): void;
 }
 
-export class ThreadHost {
+export class ThreadHost extends Awaited {
   /** The module's functions; known once it is loaded. */
   exports: ExportRecord = {};
   readonly threadId: number;
@@ -97,9 +97,6 @@ export class ThreadHost {
   #lastCall = 0;
   #sent = 0;
   #taken = 0;
-  /** When the last call was sent, and how long the last answer took. */
-  #sentAt = 0;
-  #lastMs = Number.POSITIVE_INFINITY;
   /** What an 'error' event has said. */
   #cause: unknown;
   /** Why we have ended it. */
@@ -110,6 +107,7 @@ export class ThreadHost {
   #isClosing = false;
 
   constructor(settings: ThreadSettings, events: ThreadEvents) {
+    super();
     const { href, workerData, resourceLimits, env, execArgv, logger } = settings;
     this.#settings = settings;
     this.#events = events;
@@ -185,9 +183,7 @@ export class ThreadHost {
     }
     pending.call = call;
     this.#calls.set(call, pending);
-    if (!canSpin) return;
-    this.#sentAt = performance.now();
-    if (this.#lastMs < SHORT_MS) lookOutFor(this, this.#sentAt);
+    this.called();
   }
 
   /** Has a call's context canceled, and its thread terminated if it doesn't return. */
@@ -238,14 +234,20 @@ export class ThreadHost {
     await this.#ended;
   }
 
-  /** Takes the messages that have come. False when no answer is awaited any more. */
-  drain(): boolean {
-    while (Atomics.load(this.#shared, FROM_THREAD) !== this.#taken) {
+  protected get hasMore(): boolean {
+    return isAhead(Atomics.load(this.#shared, FROM_THREAD), this.#taken);
+  }
+
+  protected get isBusy(): boolean {
+    return this.#calls.size > 0;
+  }
+
+  protected drain(): void {
+    while (this.hasMore) {
       const report = this.#receive();
       if (report === undefined) break;
       this.#take(report);
     }
-    return this.#calls.size > 0;
   }
 
   /** A message that has come, and that no event has told of yet. */
@@ -306,7 +308,7 @@ export class ThreadHost {
     this.#calls.delete(call);
     if (pending.canceled !== undefined) lowerFlag(this.#shared, call);
     if (pending.timer !== undefined) clearTimeout(pending.timer);
-    if (canSpin) this.#lastMs = performance.now() - this.#sentAt;
+    this.answered();
     this.#events.onAnswer();
     return pending;
   }
