@@ -3,10 +3,11 @@
  * The resource lives here and never leaves, and a value leaves as JSON; so neither has to be what can be cloned.
  */
 import { format } from 'node:util';
-import { type MessagePort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { currentContext, type ThreadContext } from '../threads/thread-context.ts';
 import { type FailureRecord, messageOf, recordOf } from './failure.ts';
 import { importMapModule, type MapContext } from './import-module.ts';
+import { marked } from './logged.ts';
 import { jsonOf } from './work.ts';
 
 /** What a thread is started with. */
@@ -22,10 +23,11 @@ export interface ThreadFailure {
   readonly isBroken: boolean;
 }
 
+// Whatever the module makes of them.
+const write = process.stderr.write.bind(process.stderr);
 const module = await importMapModule((workerData as ThreadData).module);
 const creation = new AbortController();
 let resource: unknown;
-let sayings: MessagePort | undefined;
 
 /** As outside of threads: what is made when it is read, and may be taken out of it. */
 class CallContext implements MapContext {
@@ -42,13 +44,16 @@ class CallContext implements MapContext {
   }
 
   get log(): (...values: unknown[]) => void {
-    return (...values) => sayings?.postMessage(format(...values));
+    return (...values) => say(format(...values));
   }
 }
 
-/** Makes the resource. `log` goes to the port: at once, and even out of a loop that never ends. */
-export async function open(port: MessagePort): Promise<void> {
-  sayings = port;
+function say(text: string): void {
+  write(marked(text));
+}
+
+/** Makes the resource, if there is to be one: so a thread has answered, and those that have died don't hold up others. */
+export async function open(): Promise<void> {
   resource = await module.onCreate?.({ signal: creation.signal });
 }
 
@@ -70,7 +75,7 @@ function isBroken(error: unknown): boolean {
   try {
     return module.checkHealth?.(error) === false;
   } catch (thrown) {
-    sayings?.postMessage(`checkHealth threw: ${messageOf(recordOf(thrown))}`);
+    say(`checkHealth threw: ${messageOf(recordOf(thrown))}`);
     return true;
   }
 }

@@ -1,14 +1,12 @@
 /**
  * The function is called in worker threads, each of which has loaded the module and has a resource of its own. A call
  * that doesn't heed its signal is ended with its thread, be it in an endless loop.
- *
- * Invariant: what a call has logged is said before the call is over.
  */
-import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { type CreateContext, type TaskContext, ThreadCrashError } from '../manager/index.ts';
-import { type Thread, type ThreadResources, threads, transfer } from '../threads/index.ts';
+import { type Thread, type ThreadResources, threads } from '../threads/index.ts';
 import { FailureElsewhere, messageOf, recordOf } from './failure.ts';
 import type { MapModule } from './import-module.ts';
+import { unmarked } from './logged.ts';
 import type { ThreadData, ThreadFailure } from './map-thread.ts';
 import { UsageError } from './usage-error.ts';
 import type { Work } from './work.ts';
@@ -35,21 +33,17 @@ export class WorkInThreads implements Work {
   readonly resources: Work['resources'];
   readonly #module: MapModule;
   readonly #path: string;
-  readonly #say: (text: string) => void;
   readonly #threads: ThreadResources<ThreadModule>;
-  /** Where the `log` of each arrives. */
-  readonly #logs = new Map<number, MessagePort>();
 
   /** @param path the module's, as the user has named it */
   constructor(module: MapModule, path: string, say: (text: string) => void) {
     this.#module = module;
     this.#path = path;
-    this.#say = say;
     this.#threads = threads<ThreadModule>(THREAD, {
       workerData: { module: path } satisfies ThreadData,
       terminateAfterMs: TERMINATE_AFTER_MS,
       // Nothing that is written in a thread gets among the results.
-      logger: { info: say, warn: say },
+      logger: { info: say, warn: (line) => say(unmarked(line)) },
     });
     this.resources = {
       ...this.#threads,
@@ -60,16 +54,12 @@ export class WorkInThreads implements Work {
   }
 
   async call(input: unknown, _ctx: TaskContext<unknown>, resource: unknown): Promise<string> {
-    const thread = resource as MapThread;
-    const log = this.#logs.get(thread.threadId)!;
     try {
-      const answer = await thread.api.run(input);
+      const answer = await (resource as MapThread).api.run(input);
       if (typeof answer === 'string') return answer;
       throw new CallFailure(answer);
     } catch (error) {
       throw inPlainWords(error);
-    } finally {
-      this.#hear(log);
     }
   }
 
@@ -82,20 +72,17 @@ export class WorkInThreads implements Work {
     const thread = await this.#threads.onCreate(context).catch((error: unknown) => {
       throw this.#notLoaded(error);
     });
-    const { port1, port2 } = new MessageChannel();
-    this.#logs.set(thread.threadId, port1);
-    port1.on('message', this.#say).unref();
     try {
-      await this.#open(thread, port2, context.signal);
+      await this.#open(thread, context.signal);
       return thread;
     } catch (error) {
-      await this.#end(thread);
+      await this.#threads.onDestroy(thread);
       throw inPlainWords(error);
     }
   }
 
   /** Has the module's `onCreate` called, and told when nobody wants the resource any more. */
-  async #open(thread: MapThread, port: MessagePort, signal: AbortSignal): Promise<void> {
+  async #open(thread: MapThread, signal: AbortSignal): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const onAbort = (): void => {
       thread.api.giveUp(messageOf(recordOf(signal.reason))).catch(() => {}); // it may have ended
@@ -104,7 +91,7 @@ export class WorkInThreads implements Work {
     signal.addEventListener('abort', onAbort);
     if (signal.aborted) onAbort();
     try {
-      await thread.api.open(transfer(port, [port]));
+      await thread.api.open();
     } finally {
       signal.removeEventListener('abort', onAbort);
       clearTimeout(timer);
@@ -118,22 +105,7 @@ export class WorkInThreads implements Work {
       // Of a thread that ended before, all has been told.
       if (!(error instanceof ThreadCrashError) || error.hasBegun) throw inPlainWords(error);
     } finally {
-      await this.#end(thread);
-    }
-  }
-
-  async #end(thread: MapThread): Promise<void> {
-    await this.#threads.onDestroy(thread);
-    const log = this.#logs.get(thread.threadId)!;
-    this.#logs.delete(thread.threadId);
-    this.#hear(log);
-    log.close();
-  }
-
-  /** Says what has been logged so far: another port than that of the answers may lag behind it. */
-  #hear(log: MessagePort): void {
-    for (let it = receiveMessageOnPort(log); it !== undefined; it = receiveMessageOnPort(log)) {
-      this.#say(it.message as string);
+      await this.#threads.onDestroy(thread);
     }
   }
 
