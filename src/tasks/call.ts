@@ -1,0 +1,4 @@
+export interface Call<O> {
+  readonly id: string;
+  readonly result: Promise<O>;
+}
