@@ -69,8 +69,11 @@ export interface Example<I, O> {
   readonly output: O;
 }
 
-/** What a task is defined by. I: what is submitted; P: what the schema makes of it; O: what comes out; R: the resource. */
-export interface TaskDefinition<I, P, O, R> {
+/**
+ * What a task is defined by. I: what is submitted; P: what the schema makes of it; Q: what `run` returns; O: what the
+ * schema makes of that, and so what comes out; R: the resource.
+ */
+export interface TaskDefinition<I, P, O, R, Q = O> {
   /** Unique together with the version. */
   readonly name: string;
   /** A whole number from 1. Several versions can live side by side. Default 1. */
@@ -79,12 +82,12 @@ export interface TaskDefinition<I, P, O, R> {
   readonly description?: string | undefined;
   /** What the input must be: any Standard Schema, as of zod, valibot, arktype. Default: any JSON. */
   readonly input?: StandardSchema<I, P> | undefined;
-  /** What the output must be. */
-  readonly output?: StandardSchema<O, unknown> | undefined;
+  /** What the output must be. Default: any JSON. */
+  readonly output?: StandardSchema<Q, O> | undefined;
   /** Makes the input of an older version one of this, for calls whose version isn't registered any more. */
-  readonly migrate?: ((input: unknown, version: number) => I | PromiseLike<I>) | undefined;
+  readonly migrate?: ((input: unknown, version: number) => NoInfer<I> | PromiseLike<NoInfer<I>>) | undefined;
   /** Where calls wait: a queue's name, or a route. Default 'default'. */
-  readonly queue?: string | Route<I> | undefined;
+  readonly queue?: string | Route<NoInfer<I>> | undefined;
   /** Higher goes first. Default 0. */
   readonly priority?: number | undefined;
   /** What a submission may change. Default: nothing. */
@@ -95,12 +98,12 @@ export interface TaskDefinition<I, P, O, R> {
   readonly retry?: RetryPolicy | undefined;
   /** What becomes of a call when there is another one of the same key. Default 'parallel'. */
   readonly onDuplicate?: DuplicatePolicy | undefined;
-  /** The key for `onDuplicate`. Default: the input's JSON. */
-  readonly key?: ((input: I) => string) | undefined;
+  /** The key for `onDuplicate`. Default: the input's JSON, whatever the order of its properties. */
+  readonly key?: ((input: NoInfer<I>) => string) | undefined;
   /** Starts in a time. Default: no limit. Several hold all at once. */
-  readonly rateLimit?: TaskRateLimit<I> | readonly TaskRateLimit<I>[] | undefined;
+  readonly rateLimit?: TaskRateLimit<NoInfer<I>> | readonly TaskRateLimit<NoInfer<I>>[] | undefined;
   /** How many run at once. Default: no limit. */
-  readonly concurrency?: number | TaskConcurrency<I> | readonly TaskConcurrency<I>[] | undefined;
+  readonly concurrency?: number | TaskConcurrency<NoInfer<I>> | readonly TaskConcurrency<NoInfer<I>>[] | undefined;
   /** A run that hasn't called `ctx.heartbeat` for so long is stalled: its signal fires. Default: never. */
   readonly stallAfterMs?: number | undefined;
   /** What becomes of a stalled call: it ends as stalled, or goes on as after a failed attempt. Default 'fail'. */
@@ -117,16 +120,16 @@ export interface TaskDefinition<I, P, O, R> {
   /** Who may submit it: permissions that the principals must have between them, or a function. Default: anybody. */
   readonly authorize?:
     | readonly string[]
-    | ((principals: readonly Principal[], input: I) => boolean | PromiseLike<boolean>)
+    | ((principals: readonly Principal[], input: NoInfer<I>) => boolean | PromiseLike<boolean>)
     | undefined;
   /** How long ended calls are kept. Default: completed ones 60,000, the others 86,400,000. Dead letters stay. */
   readonly retain?: { readonly completed?: number | undefined; readonly failed?: number | undefined } | undefined;
   /** The TaskManager whose resource it runs on, by the name that the dispatcher knows it by. */
   readonly manager?: string | undefined;
   /** What goes in and what comes out. */
-  readonly examples?: readonly Example<I, O>[] | undefined;
+  readonly examples?: readonly Example<NoInfer<I>, NoInfer<O>>[] | undefined;
   /** The work. */
-  readonly run: (ctx: CallContext, input: P, resource: R) => O | PromiseLike<O>;
+  readonly run: (ctx: CallContext, input: P, resource: R) => Q | PromiseLike<Q>;
 }
 
 /** A task as `defineTask` gives it: to be registered, and submitted. */
@@ -168,7 +171,7 @@ export interface CallContext extends Context {
   /** Does something once for all attempts: its result, which must be JSON, is kept under `key`. */
   step<T>(key: string, fn: () => T | PromiseLike<T>): Promise<T>;
   /** Submits another call, with this one as its parent; principals and headers go along. */
-  submit<I, O>(task: Task<I, O> | string, input: I, options?: SubmitOptions): Promise<Call<O>>;
+  submit<I, O>(task: Task<I, O> | string, input: NoInfer<I>, options?: SubmitOptions): Promise<Call<O>>;
   /** Calls `fn` when the run is over, the last first. */
   defer(fn: () => unknown): void;
 }
