@@ -24,7 +24,7 @@ import { askForKey, canonical } from './keys.ts';
 import { lanesFor } from './lanes.ts';
 import { checkQueues, type Route } from './routes.ts';
 import type { StandardSchema } from './standard-schema.ts';
-import type { Example, Overridable, Task, TaskDefinition } from './types.ts';
+import type { AnyTask, Example, Overridable, Task, TaskDefinition } from './types.ts';
 
 export type { Definition };
 
@@ -51,7 +51,7 @@ export function defineTask<P = unknown, Q = unknown, R = unknown, I = P, O = Q>(
 }
 
 /** What a task that {@link defineTask} gave is defined by. */
-export function definitionOf(task: Task): Definition {
+export function definitionOf(task: AnyTask): Definition {
   return DefinedTask.definitionOf(task);
 }
 
@@ -63,7 +63,7 @@ export function taskOf(definition: Definition): Task {
 class DefinedTask<I, O> implements Task<I, O> {
   readonly name: string;
   readonly version: number;
-  declare readonly '~types'?: { readonly input: I; readonly output: O };
+  declare readonly '~types'?: { readonly input: (input: I) => void; readonly output: O };
   readonly #definition: Definition;
 
   constructor(definition: Definition) {
@@ -73,9 +73,9 @@ class DefinedTask<I, O> implements Task<I, O> {
     Object.freeze(this);
   }
 
-  static definitionOf(task: Task): Definition {
+  static definitionOf(task: AnyTask): Definition {
     if (typeof task === 'object' && task !== null && #definition in task) {
-      return (task as DefinedTask<unknown, unknown>).#definition;
+      return (task as DefinedTask<never, unknown>).#definition;
     }
     throw wrongType('task', 'what defineTask has given', task);
   }

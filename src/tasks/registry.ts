@@ -4,10 +4,9 @@ import { checkFunction, checkName } from './checks.ts';
 import { definitionOf, taskOf } from './define-task.ts';
 import type { Definition } from './definition.ts';
 import { NotRegisteredError } from './errors.ts';
-import type { CallContext, Task } from './types.ts';
+import type { AnyTask, CallContext, Task } from './types.ts';
 
-/** Any task, whatever goes in and comes out. */
-export type AnyTask = Task<never, unknown>;
+export type { AnyTask };
 
 /** What stands in for the `run` of a task, in tests. */
 export type Fake = (ctx: CallContext, input: never, resource: never) => unknown;
@@ -47,7 +46,7 @@ export class TaskRegistry {
       const what = present.task === task ? 'has been registered already' : 'is the name of another task here';
       throw new TypeError(`${title(name, version)} ${what}: names are unique together with the version`);
     }
-    const entries = [...versions, [version, { task, fakes: new Set<Task>() }] as const];
+    const entries = [...versions, [version, { task: task as Task, fakes: new Set<Task>() }] as const];
     this.#entries.set(name, new Map(entries.sort(([a], [b]) => a - b)));
     return this;
   }

@@ -132,15 +132,18 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   readonly run: (ctx: CallContext, input: P, resource: R) => Q | PromiseLike<Q>;
 }
 
-/** A task as `defineTask` gives it: to be registered, and submitted. */
+/** A task as `defineTask` gives it: to be registered, and submitted. One that takes more fits where less is submitted. */
 export interface Task<I = unknown, O = unknown> {
   /** Its name. */
   readonly name: string;
   /** Its version. */
   readonly version: number;
   /** Only in types: what goes in, and what comes out. */
-  readonly '~types'?: { readonly input: I; readonly output: O } | undefined;
+  readonly '~types'?: { readonly input: (input: I) => void; readonly output: O } | undefined;
 }
+
+/** Any task, whatever goes in and comes out. */
+export type AnyTask = Task<never, unknown>;
 
 /** What a running call has: a Go context, what is known of the call, and ways to say something. */
 export interface CallContext extends Context {
