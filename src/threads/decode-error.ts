@@ -5,7 +5,10 @@ import type { ErrorRecord } from './error-record.ts';
 import { NotCloneableError } from './errors.ts';
 
 const STANDARD = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
-const OURS = {
+/** Classes of errand's errors by their code. */
+export type ErrorKinds = Readonly<Record<string, new (message: string, options?: ErrorOptions) => Error>>;
+
+const OURS: ErrorKinds = {
   ERR_CANCELED: CanceledError,
   ERR_CLOSED_CHANNEL: ClosedChannelError,
   ERR_DEADLINE_EXCEEDED: DeadlineExceededError,
@@ -18,11 +21,11 @@ const OURS = {
   ERR_THREAD_CRASH: ThreadCrashError,
 };
 
-/** The thrown value that a record is of. */
-export function decodeError(record: ErrorRecord): unknown {
+/** The thrown value that a record is of; `more` are classes that rooms above have. */
+export function decodeError(record: ErrorRecord, more: ErrorKinds = {}): unknown {
   if ('value' in record) return record.value;
   const { name, stack, own } = record;
-  const error = makeError(record);
+  const error = makeError(record, more);
   define(error, 'stack', stack, false);
   // By definition, as what an error inherits may have only a getter.
   if (error.name !== name) define(error, 'name', name, false);
@@ -32,20 +35,23 @@ export function decodeError(record: ErrorRecord): unknown {
   return error;
 }
 
-function makeError({
-  name,
-  message,
-  own,
-  cause,
-  errors,
-  isDOMException,
-}: Exclude<ErrorRecord, { value: unknown }>): Error {
+function makeError(
+  { name, message, own, cause, errors, isDOMException }: Exclude<ErrorRecord, { value: unknown }>,
+  more: ErrorKinds,
+): Error {
   if (isDOMException) return new DOMException(message, name);
-  const options = cause && { cause: decodeError(cause) };
-  if (errors !== undefined) return new AggregateError(errors.map(decodeError), message, options);
+  const options = cause && { cause: decodeError(cause, more) };
+  if (errors !== undefined) {
+    return new AggregateError(
+      errors.map((error) => decodeError(error, more)),
+      message,
+      options,
+    );
+  }
   const { code } = own;
-  if (typeof code === 'string' && Object.hasOwn(OURS, code))
-    return new OURS[code as keyof typeof OURS](message, options);
+  if (typeof code === 'string') {
+    for (const kinds of [OURS, more]) if (Object.hasOwn(kinds, code)) return new kinds[code]!(message, options);
+  }
   const Kind = Object.hasOwn(STANDARD, name) ? STANDARD[name as keyof typeof STANDARD] : Error;
   return new Kind(message, options);
 }
