@@ -19,4 +19,7 @@ export type {
   Retention,
   Update,
 } from './engine.ts';
+export { MOST_LOG_LINES } from './engine.ts';
 export { CallEndedError, StaleLeaseError, UnknownCallError } from './errors.ts';
+export { type MemoryEngineOptions, memoryEngine } from './memory-engine.ts';
+export { isEnded, MOVES } from './moves.ts';
