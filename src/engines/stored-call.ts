@@ -11,6 +11,7 @@ import type { Run } from './ready-queue.ts';
 export type LeaseEnd = 'ack' | 'fail' | 'release';
 
 const NO_LANES: readonly Lane[] = [];
+const NO_NAMES: readonly string[] = Object.freeze([]);
 
 export class StoredCall implements HeapItem {
   readonly id: string;
@@ -93,10 +94,10 @@ export class StoredCall implements HeapItem {
     this.context = call.context;
     this.parentId = call.parentId;
     this.delayMs = call.delayMs;
-    this.laneNames = Object.freeze([...call.lanes]);
+    this.laneNames = call.lanes.length === 0 ? NO_NAMES : Object.freeze([...call.lanes]);
     this.key = call.key;
     this.onDuplicate = call.onDuplicate;
-    this.retention = Object.freeze({ ...call.retention });
+    this.retention = { completedMs: call.retention.completedMs, failedMs: call.retention.failedMs };
     this.overrides = call.overrides;
     this.order = order;
     this.submittedAt = submittedAt;

@@ -1,3 +1,4 @@
 /** `errand/testing`: what tests of errand, and of programs that use it, share. */
+export { type EngineSetting, type EngineSuiteOptions, engineSuite } from './engine-suite.ts';
 export { LeakError, type LeakTracker, type LeakTrackerOptions, trackLeaks, withLeakCheck } from './leaks.ts';
 export { VirtualClock, type VirtualClockOptions } from './virtual-clock.ts';
