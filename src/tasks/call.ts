@@ -25,7 +25,8 @@ export class Call<O = unknown> {
   #record: CallRecord;
   #unwatch: (() => void) | undefined;
   #result: Promise<O> | undefined = undefined;
-  #resolve: ((value: O) => void) | undefined = undefined;
+  /** Of unknown, so that a call of something is a call of anything. */
+  #resolve: ((value: unknown) => void) | undefined = undefined;
   #reject: ((error: unknown) => void) | undefined = undefined;
   readonly #readers = new Set<Channel<CallEvent>>();
 
@@ -60,7 +61,7 @@ export class Call<O = unknown> {
    */
   get result(): Promise<O> {
     this.#result ??= new Promise<O>((resolve, reject) => {
-      this.#resolve = resolve;
+      this.#resolve = resolve as (value: unknown) => void;
       this.#reject = reject;
       this.#settle();
     });
@@ -129,7 +130,7 @@ export class Call<O = unknown> {
     for (const reader of this.#readers) if (!reader.closed) reader.close();
     this.#readers.clear();
     if (this.#resolve === undefined) return;
-    if (record.state === 'completed') this.#resolve(decodePayload(record.output ?? '') as O);
+    if (record.state === 'completed') this.#resolve(decodePayload(record.output ?? ''));
     else
       this.#reject!(
         record.error === undefined ? new Error(`the call is ${record.state}`) : errorFromJson(record.error),
