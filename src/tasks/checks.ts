@@ -26,10 +26,13 @@ export function checkArray(name: string, value: unknown): readonly unknown[] {
   return value;
 }
 
-export function optionalOneOf<T extends string>(name: string, value: unknown, known: readonly T[], fallback: T): T {
-  if (value === undefined) return fallback;
+export function checkOneOf<T extends string>(name: string, value: unknown, known: readonly T[]): T {
   if (!known.includes(value as T)) throw wrongRange(name, `one of ${known.join(', ')}`, value);
   return value as T;
+}
+
+export function optionalOneOf<T extends string>(name: string, value: unknown, known: readonly T[], fallback: T): T {
+  return value === undefined ? fallback : checkOneOf(name, value, known);
 }
 
 export function checkFunction(name: string, value: unknown): void {

@@ -9,6 +9,7 @@ import {
   checkNameList,
   checkNames,
   checkObject,
+  checkOneOf,
   LIMIT,
   LIMIT_OR_NOW,
   optionalBoolean,
@@ -50,9 +51,11 @@ export function defineTask<P = unknown, Q = unknown, R = unknown, I = P, O = Q>(
   return new DefinedTask<I, O>(complete(definition as unknown as TaskDefinition<unknown, unknown, unknown, unknown>));
 }
 
-/** What a task that {@link defineTask} gave is defined by. */
-export function definitionOf(task: AnyTask): Definition {
-  return DefinedTask.definitionOf(task);
+/** What a task that {@link defineTask} gave is defined by. @throws TypeError for anything else, which it calls `name` */
+export function definitionOf(task: AnyTask, name = 'task'): Definition {
+  const definition = DefinedTask.definitionOf(task);
+  if (definition === undefined) throw wrongType(name, 'what defineTask has given', task);
+  return definition;
 }
 
 /** A task as {@link defineTask} would give it, of a definition that is whole already. */
@@ -185,21 +188,18 @@ function queueOf(queue: unknown): Pick<Definition, 'route' | 'fixedQueue' | 'que
 
 function overridableOf(value: unknown): ReadonlySet<Overridable> {
   if (value === undefined) return new Set();
-  for (const name of checkArray('overridable', value)) {
-    if (!OVERRIDABLE.includes(name as Overridable)) {
-      throw wrongRange('overridable', `of ${OVERRIDABLE.join(', ')}`, name);
-    }
-  }
-  return new Set(value as Overridable[]);
+  return new Set(
+    checkArray('overridable', value).map((name, index) => checkOneOf(`overridable[${index}]`, name, OVERRIDABLE)),
+  );
 }
 
 function duplicatesOf({ onDuplicate: given, key }: Given): Pick<Definition, 'onDuplicate' | 'keyOf'> {
   const onDuplicate = optionalOneOf('onDuplicate', given, DUPLICATE_POLICIES, 'parallel');
   optionalFunction('key', key);
-  if (onDuplicate === 'parallel') {
-    if (key !== undefined) throw new TypeError('key needs onDuplicate: without it no call is a duplicate');
-    return { onDuplicate, keyOf: () => undefined };
+  if (key !== undefined && given === undefined) {
+    throw new TypeError('key needs onDuplicate: without it no call counts as a duplicate');
   }
+  if (onDuplicate === 'parallel') return { onDuplicate, keyOf: () => undefined };
   if (key === undefined) return { onDuplicate, keyOf: (_, json) => canonical(json) };
   return { onDuplicate, keyOf: (input) => askForKey('key', key, input) };
 }
@@ -210,8 +210,7 @@ function authorizeOf(value: Given['authorize']): Definition['authorize'] {
   return checkNameList('authorize', value);
 }
 
-function retentionOf(value: unknown): Definition['retention'] {
-  const retain = value ?? {};
+function retentionOf(retain: unknown = {}): Definition['retention'] {
   checkObject('retain', retain);
   checkNames('retain', retain, ['completed', 'failed']);
   const { completed, failed } = retain as NonNullable<Given['retain']>;

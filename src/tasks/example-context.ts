@@ -75,12 +75,22 @@ export class ExampleContext implements CallContext {
     this.#deferred.push(fn);
   }
 
-  /** Runs what was deferred, and ends the context. */
-  async end(): Promise<void> {
+  /** Runs a function with it, then what that has deferred, and ends. */
+  async run(fn: (ctx: CallContext) => unknown): Promise<unknown> {
     try {
-      for (const fn of this.#deferred.reverse()) await fn();
+      const output = await fn(this);
+      await this.#runDeferred();
+      return output;
+    } catch (error) {
+      // All of it, and what failed first is what is told.
+      await this.#runDeferred().catch(() => {});
+      throw error;
     } finally {
       this.#cancel();
     }
+  }
+
+  async #runDeferred(): Promise<void> {
+    for (let fn = this.#deferred.pop(); fn !== undefined; fn = this.#deferred.pop()) await fn();
   }
 }

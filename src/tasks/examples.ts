@@ -59,13 +59,7 @@ async function testExample(
   const { inputSchema, outputSchema, run } = definition;
   const sent = throughJson(example.input, 'input');
   const input = inputSchema === undefined ? sent : await validate(inputSchema, sent, 'input');
-  const context = new ExampleContext(definition, sent);
-  let returned: unknown;
-  try {
-    returned = await run(context, input, resource);
-  } finally {
-    await context.end();
-  }
+  const returned = await new ExampleContext(definition, sent).run((ctx) => run(ctx, input, resource));
   const output = outputSchema === undefined ? returned : await validate(outputSchema, returned, 'output');
   const difference = differenceOf(throughJson(output, 'output'), throughJson(example.output, 'output'), []);
   if (difference !== undefined) throw new Error(difference);

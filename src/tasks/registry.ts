@@ -1,6 +1,6 @@
 /** Which tasks there are, by name and version. */
 import { show } from '../go/checks.ts';
-import { checkFunction, checkName } from './checks.ts';
+import { checkName } from './checks.ts';
 import { definitionOf, taskOf } from './define-task.ts';
 import type { Definition } from './definition.ts';
 import { NotRegisteredError } from './errors.ts';
@@ -9,7 +9,7 @@ import type { AnyTask, CallContext, Task } from './types.ts';
 export type { AnyTask };
 
 /** What stands in for the `run` of a task, in tests. */
-export type Fake = (ctx: CallContext, input: never, resource: never) => unknown;
+export type Fake<P, R> = (ctx: CallContext, input: P, resource: R) => unknown;
 
 /** Ends what has given it, once. With `using`, at the end of the block. */
 export interface Undo extends Disposable {
@@ -77,9 +77,8 @@ export class TaskRegistry {
    * using _ = registry.replace(sendMail, async () => ({ sent: true }));
    * @throws NotRegisteredError when there is none
    */
-  replace(task: AnyTask | string, fake: Fake | AnyTask): Undo {
-    if (typeof fake !== 'function' && typeof fake !== 'object') checkFunction('fake', fake);
-    const run = (typeof fake === 'function' ? fake : definitionOf(fake).run) as Definition['run'];
+  replace<I = unknown, P = I, R = unknown>(task: Task<I> | string, fake: Fake<P, R> | AnyTask): Undo {
+    const run = (typeof fake === 'function' ? fake : definitionOf(fake, 'fake').run) as Definition['run'];
     const undos = this.#toReplace(task).map((entry) => {
       const stand = taskOf(Object.freeze({ ...definitionOf(entry.task), run }));
       entry.fakes.add(stand);
@@ -120,10 +119,10 @@ export class TaskRegistry {
     const versions = this.#entries.get(name);
     const own = versions?.get(version);
     if (own !== undefined) return definitionOf(current(own));
-    const newer = [...(versions?.values() ?? [])].map((entry) => definitionOf(current(entry)));
+    const others = [...(versions?.values() ?? [])].map((entry) => definitionOf(current(entry)));
     return (
-      newer.findLast((definition) => definition.migrate !== undefined && definition.version > version) ??
-      this.#missing(name, version)
+      others.findLast((other) => other.migrate !== undefined && other.version > version) ??
+      this.#missing(name, version, versions && ', and no newer one has a migrate')
     );
   }
 
@@ -146,13 +145,10 @@ export class TaskRegistry {
     if (versions.size === 0) this.#entries.delete(name);
   }
 
-  #missing(name: string, version?: number): never {
+  #missing(name: string, version?: number, also = ''): never {
     const versions = [...(this.#entries.get(name)?.keys() ?? [])];
-    const known =
-      versions.length > 0
-        ? `only its ${versions.length === 1 ? 'version' : 'versions'} ${versions.join(', ')}, and none with a migrate for it`
-        : this.#names();
-    throw new NotRegisteredError(`${title(name, version)} is not registered here: ${known}`);
+    const known = versions.length === 0 ? this.#names() : `its versions are ${versions.join(', ')}`;
+    throw new NotRegisteredError(`${title(name, version)} is not registered here: ${known}${also}`);
   }
 
   #names(): string {

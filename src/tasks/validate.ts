@@ -1,5 +1,6 @@
 /** Values checked by a schema of any library. */
 import { isPromise } from 'node:util/types';
+import { show } from '../go/checks.ts';
 import { messageOf } from './checks.ts';
 import { InvalidInputError, InvalidOutputError } from './errors.ts';
 import { pathText } from './paths.ts';
@@ -33,12 +34,18 @@ export function validate<P>(
 }
 
 function take<P>(result: SchemaResult<P>, what: Checked): P {
-  // By the spec, whether there are issues tells, and nothing else.
-  if (result.issues === undefined) return result.value;
-  const { issues } = result;
+  const issues = issuesOf(result, what);
+  if (issues === undefined) return (result as { readonly value: P }).value;
   const shown = issues.slice(0, MOST_ISSUES).map((issue) => issueText(issue, what));
   if (issues.length > MOST_ISSUES) shown.push(`and ${issues.length - MOST_ISSUES} more`);
   throw new (errorOf(what))(`the ${what} is invalid: ${shown.join('; ') || 'its schema says no more'}`, { issues });
+}
+
+/** By the spec, whether there are issues tells, and nothing else. What isn't by the spec must not pass for valid. */
+function issuesOf(result: SchemaResult<unknown>, what: Checked): readonly SchemaIssue[] | undefined {
+  const isResult = typeof result === 'object' && result !== null && ('value' in result || Array.isArray(result.issues));
+  if (isResult) return result.issues;
+  throw failure(what, new TypeError(`it returned ${show(result)} instead of a value or issues`));
 }
 
 /** So many of what is wrong an error's message tells; all are in its `issues`. */
@@ -50,7 +57,7 @@ function issueText({ message, path = [] }: SchemaIssue, what: Checked): string {
 }
 
 function failure(what: Checked, error: unknown): Error {
-  return new (errorOf(what))(`the schema of the ${what} threw: ${messageOf(error)}`, { cause: error });
+  return new (errorOf(what))(`the schema of the ${what} failed: ${messageOf(error)}`, { cause: error });
 }
 
 function errorOf(what: Checked): typeof InvalidInputError | typeof InvalidOutputError {
