@@ -103,7 +103,7 @@ export class CallLife {
     this.#setDeadline(call, leaseMs, now);
   }
 
-  /** Its holder says that it is done with a call. With `asIfNever`, it has never begun. */
+  /** Its holder says that it is done with a call. With `asIfNever`, it has never begun to run. */
   endLease(call: StoredCall, how: LeaseEnd, asIfNever: boolean, now: number): void {
     call.endToken = call.token;
     call.endedBy = how;

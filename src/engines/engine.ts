@@ -242,8 +242,11 @@ export interface Engine {
   ack(lease: Lease, output: string): Promise<void>;
   /** A run has failed. @throws StaleLeaseError */
   fail(lease: Lease, failure: Failure): Promise<void>;
-  /** Hands a call back to be fetched again after `delayMs`, as if it had not been delivered. @throws StaleLeaseError */
-  release(lease: Lease, delayMs?: number): Promise<void>;
+  /**
+   * Hands a call back to be fetched again after `delayMs`, as if it had not been delivered. With `hasBegun` it has spent
+   * its part of the rates all the same: what they are there for doesn't ask why a run ended. @throws StaleLeaseError
+   */
+  release(lease: Lease, delayMs?: number, hasBegun?: boolean): Promise<void>;
   /** Says something of a call that runs. @throws StaleLeaseError */
   update(lease: Lease, update: Update): Promise<void>;
 

@@ -138,9 +138,9 @@ class MemoryEngine implements Engine {
     });
   }
 
-  async release(lease: Lease, delayMs = 0): Promise<void> {
+  async release(lease: Lease, delayMs = 0, hasBegun = false): Promise<void> {
     this.#do((now) => {
-      const call = this.#give(lease, 'release', now);
+      const call = this.#give(lease, 'release', now, !hasBegun);
       if (call === undefined) return;
       if (--call.attempt === 0) call.startedAt = undefined;
       this.#life.goOn(call, delayMs, now);
@@ -293,10 +293,10 @@ class MemoryEngine implements Engine {
   }
 
   /** Ends a lease, and gives its call; none when this very lease has been ended so before, and only the reply was lost. */
-  #give(lease: Lease, how: LeaseEnd, now: number): StoredCall | undefined {
+  #give(lease: Lease, how: LeaseEnd, now: number, isUnspent = false): StoredCall | undefined {
     const call = this.#held(lease);
     if (call !== undefined) {
-      this.#life.endLease(call, how, how === 'release', now);
+      this.#life.endLease(call, how, isUnspent, now);
       return call;
     }
     const former = this.#life.store.get(lease.id);

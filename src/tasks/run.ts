@@ -323,7 +323,7 @@ export class Run extends Receiver {
     }
     switch (verdict?.as) {
       case 'requeued':
-        return this.#tell('requeued', (engine) => engine.release(this.lease));
+        return this.#tell('requeued', (engine) => engine.release(this.lease, 0, this.hasStarted));
       case 'canceled':
         return this.#tell('canceled', (engine) =>
           engine.fail(this.lease, { error: errorToJson(verdict.error), then: 'canceled' }),
@@ -336,7 +336,7 @@ export class Run extends Receiver {
           value instanceof ShutdownError ||
           (value instanceof CanceledError && state !== TIMED_OUT && this.#isManagerEnding)
         ) {
-          return this.#tell('requeued', (engine) => engine.release(this.lease));
+          return this.#tell('requeued', (engine) => engine.release(this.lease, 0, this.hasStarted));
         }
         return this.#fail(value, state);
     }

@@ -147,7 +147,7 @@ const limits: readonly Scenario[] = [
     },
   },
   {
-    name: 'a run that fails has spent its part of the rate; one that is handed back gives it back',
+    name: 'a run has spent its part of the rate, unless it is handed back before it has begun',
     async run(world) {
       const { engine, unit } = world;
       const party = await world.begin();
@@ -160,7 +160,11 @@ const limits: readonly Scenario[] = [
       await engine.release(a!.lease);
       await world.pass();
       assert.ok(party.wakes > 0);
-      assert.deepEqual(await party.ids(), ['a']);
+      const [again] = await party.fetch();
+      assert.equal(again?.record.id, 'a');
+      await engine.release(again.lease, 0, true);
+      assert.equal((await engine.get('a'))?.attempt, 0);
+      assert.deepEqual(await party.fetch(), []);
     },
   },
   {
