@@ -76,11 +76,9 @@ class DefinedTask<I, O> implements Task<I, O> {
     Object.freeze(this);
   }
 
-  static definitionOf(task: AnyTask): Definition {
-    if (typeof task === 'object' && task !== null && #definition in task) {
-      return (task as DefinedTask<never, unknown>).#definition;
-    }
-    throw wrongType('task', 'what defineTask has given', task);
+  static definitionOf(task: AnyTask): Definition | undefined {
+    if (typeof task !== 'object' || task === null || !(#definition in task)) return undefined;
+    return (task as DefinedTask<never, unknown>).#definition;
   }
 }
 
@@ -205,7 +203,7 @@ function duplicatesOf({ onDuplicate: given, key }: Given): Pick<Definition, 'onD
 }
 
 function authorizeOf(value: Given['authorize']): Definition['authorize'] {
-  if (value === undefined || typeof value === 'function') return value;
+  if (value === undefined || typeof value === 'function') return value as Definition['authorize'];
   if (!Array.isArray(value)) throw wrongType('authorize', 'an array of permissions or a function', value);
   return checkNameList('authorize', value);
 }

@@ -77,7 +77,7 @@ export class TaskRegistry {
    * using _ = registry.replace(sendMail, async () => ({ sent: true }));
    * @throws NotRegisteredError when there is none
    */
-  replace<I = unknown, P = I, R = unknown>(task: Task<I> | string, fake: Fake<P, R> | AnyTask): Undo {
+  replace<I = unknown, P = I, R = unknown>(task: Task<I> | AnyTask | string, fake: Fake<P, R> | AnyTask): Undo {
     const run = (typeof fake === 'function' ? fake : definitionOf(fake, 'fake').run) as Definition['run'];
     const undos = this.#toReplace(task).map((entry) => {
       const stand = taskOf(Object.freeze({ ...definitionOf(entry.task), run }));

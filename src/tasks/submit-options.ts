@@ -49,13 +49,16 @@ export function checkSubmitOptions(definition: Definition, options: SubmitOption
   for (const [name, check] of Object.entries(CHECKS) as [Overridable, (value: unknown) => unknown][]) {
     if (options[name] === undefined) continue;
     if (!definition.overridable.has(name)) {
-      throw new TypeError(`${name} is fixed by the definition of ${definition.name}: it is not in its overridable`);
+      throw new TypeError(
+        `${name} is fixed by the definition of ${definition.name}, which doesn't name it in overridable`,
+      );
     }
     check(options[name]);
   }
 }
 
 function checkCallerContext(context: CallerContext): void {
+  if (Array.isArray(context)) throw wrongType('context', 'an object of principals and headers', context);
   checkObject('context', context);
   checkNames('a context', context, ['principals', 'headers']);
   if (context.principals !== undefined) checkPrincipals(context.principals, 'context.principals');

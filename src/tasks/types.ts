@@ -70,6 +70,12 @@ export interface Example<I, O> {
 }
 
 /**
+ * What is submitted, for functions that may need less of it: it is known from the schema, or from `run`, and not from
+ * them. While it isn't known, as when there is neither, they may ask for anything.
+ */
+type Known<I> = unknown extends I ? never : NoInfer<I>;
+
+/**
  * What a task is defined by. I: what is submitted; P: what the schema makes of it; Q: what `run` returns; O: what the
  * schema makes of that, and so what comes out; R: the resource.
  */
@@ -87,7 +93,7 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   /** Makes the input of an older version one of this, for calls whose version isn't registered any more. */
   readonly migrate?: ((input: unknown, version: number) => NoInfer<I> | PromiseLike<NoInfer<I>>) | undefined;
   /** Where calls wait: a queue's name, or a route. Default 'default'. */
-  readonly queue?: string | Route<NoInfer<I>> | undefined;
+  readonly queue?: string | Route<Known<I>> | undefined;
   /** Higher goes first. Default 0. */
   readonly priority?: number | undefined;
   /** What a submission may change. Default: nothing. */
@@ -99,11 +105,11 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   /** What becomes of a call when there is another one of the same key. Default 'parallel'. */
   readonly onDuplicate?: DuplicatePolicy | undefined;
   /** The key for `onDuplicate`. Default: the input's JSON, whatever the order of its properties. */
-  readonly key?: ((input: NoInfer<I>) => string) | undefined;
+  readonly key?: ((input: Known<I>) => string) | undefined;
   /** Starts in a time. Default: no limit. Several hold all at once. */
-  readonly rateLimit?: TaskRateLimit<NoInfer<I>> | readonly TaskRateLimit<NoInfer<I>>[] | undefined;
+  readonly rateLimit?: TaskRateLimit<Known<I>> | readonly TaskRateLimit<Known<I>>[] | undefined;
   /** How many run at once. Default: no limit. */
-  readonly concurrency?: number | TaskConcurrency<NoInfer<I>> | readonly TaskConcurrency<NoInfer<I>>[] | undefined;
+  readonly concurrency?: number | TaskConcurrency<Known<I>> | readonly TaskConcurrency<Known<I>>[] | undefined;
   /** A run that hasn't called `ctx.heartbeat` for so long is stalled: its signal fires. Default: never. */
   readonly stallAfterMs?: number | undefined;
   /** What becomes of a stalled call: it ends as stalled, or goes on as after a failed attempt. Default 'fail'. */
@@ -120,7 +126,7 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   /** Who may submit it: permissions that the principals must have between them, or a function. Default: anybody. */
   readonly authorize?:
     | readonly string[]
-    | ((principals: readonly Principal[], input: NoInfer<I>) => boolean | PromiseLike<boolean>)
+    | ((principals: readonly Principal[], input: Known<I>) => boolean | PromiseLike<boolean>)
     | undefined;
   /** How long ended calls are kept. Default: completed ones 60,000, the others 86,400,000. Dead letters stay. */
   readonly retain?: { readonly completed?: number | undefined; readonly failed?: number | undefined } | undefined;
@@ -142,8 +148,15 @@ export interface Task<I = unknown, O = unknown> {
   readonly '~types'?: { readonly input: (input: I) => void; readonly output: O } | undefined;
 }
 
-/** Any task, whatever goes in and comes out. */
-export type AnyTask = Task<never, unknown>;
+/** Any task, whatever goes in and comes out. It says nothing of either, so that nothing is inferred from it. */
+export interface AnyTask {
+  /** Its name. */
+  readonly name: string;
+  /** Its version. */
+  readonly version: number;
+  /** Only in types. */
+  readonly '~types'?: { readonly input: unknown; readonly output: unknown } | undefined;
+}
 
 /** What a running call has: a Go context, what is known of the call, and ways to say something. */
 export interface CallContext extends Context {

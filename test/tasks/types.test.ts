@@ -52,7 +52,19 @@ const withRules = defineTask({
   examples: [{ input: { tenant: 'a' }, output: 'a' }],
 });
 
+const limits = [{ limit: 1, key: (input: { readonly tenant: string }) => input.tenant }];
+const withOthers = defineTask({
+  name: 'a',
+  rateLimit: limits,
+  concurrency: limits,
+  onDuplicate: 'serial',
+  key: (input: { readonly path: string }) => input.path,
+  run: async ({ attempt }, { path, tenant, size }: { path: string; tenant: string; size: number }) =>
+    `${attempt} ${path} ${tenant} ${size}`,
+});
+
 export type WithoutSchema = [
+  Expect<Equal<typeof withOthers, Task<{ path: string; tenant: string; size: number }, string>>>,
   Expect<Equal<typeof fromRun, Task<{ readonly path: string }, number>>>,
   Expect<Equal<typeof fromMethod, Task<string, string[]>>>,
   Expect<Equal<typeof unknownInput, Task<unknown, 'one' | undefined>>>,
@@ -141,7 +153,33 @@ export async function submitting(): Promise<void> {
   await ctx.submit(fromMethod, output);
   // @ts-expect-error: nor is what it takes made wider by what is given
   await ctx.submit(fromRun, { path: 1 });
-  new TaskRegistry([withZod, withValibot, withResource, noInput]).replace(withZod, () => ({ path: '' }));
+  // @ts-expect-error: what takes more isn't what anything can be submitted to
+  const anything: Task = fromRun;
+  const more: Task<{ readonly path: string; readonly more: number }, number> = fromRun;
+  await ctx.submit(more, { path: 'a', more: 1 });
+  void anything;
+}
+
+/** Never called, either. */
+export function registering(): void {
+  const registry = new TaskRegistry([withZod, withValibot, withResource, noInput]);
+  // A task's place doesn't tell it what it takes.
+  registry.add(
+    defineTask({
+      name: 'in-place',
+      run: (_ctx, input: { readonly path: string }) => input.path,
+      onDuplicate: 'serial',
+      key: (input) => input.path,
+      migrate: (input) => ({ path: `${input}` }),
+      examples: [{ input: { path: 'a' }, output: 'a' }],
+    }),
+  );
+  registry.replace(withZod, (_ctx, input) => ({ path: input.path, width: input.width.length, tag: 'fake' }));
+  registry.replace(withZod, (_ctx, input: Parsed, db: Db) => db.query(input.tag));
+  registry.replace('zod', (_ctx, input: Parsed) => input);
+  registry.replace('zod', withValibot);
+  const [any] = registry.list();
+  registry.replace(any!, () => 1);
 }
 
 /** What must not compile. */
@@ -160,6 +198,10 @@ export function wrong(): void {
   defineTask({ name: 'a', input: z.string(), run: () => 1, examples: [{ input: 1, output: 1 }] });
   // @ts-expect-error: nor is this what comes out
   defineTask({ name: 'a', input: z.string(), run: () => 1, examples: [{ input: 'a', output: 'b' }] });
+  // @ts-expect-error: the key's function needs what the work doesn't
+  defineTask({ name: 'a', onDuplicate: 'serial', key: (input: Parsed) => input.tag, run: (_ctx, input: Db) => input });
+  // @ts-expect-error: or what the schema doesn't have
+  defineTask({ name: 'a', input: z.string(), onDuplicate: 'serial', key: (input: Parsed) => input.tag, run: () => 1 });
   // @ts-expect-error: keys are texts
   defineTask({ name: 'a', input: z.number(), onDuplicate: 'serial', key: (input) => input, run: () => 1 });
   // @ts-expect-error: and so are permissions
@@ -173,6 +215,10 @@ export const definition: TaskDefinition<string, number, string, Db> = {
   queue: Math.random() > 0.5 ? weighted({ a: 1, b: 2 }) : roundRobin(['a', 'b']),
   run: async (_ctx, input, db) => `${await db.query(`${input}`)}`,
 };
+
+/** And is then a task of what it says. */
+const byHand = defineTask(definition);
+export type ByHand = [Expect<Equal<typeof byHand, Task<string, string>>>];
 
 test('schemas of zod, valibot and arktype say what goes in, in the types as when it runs', async () => {
   const input = { path: '/a', width: '7' };
