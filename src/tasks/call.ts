@@ -6,6 +6,7 @@ import { type WaitOptions, waitScope } from '../go/wait-queue.ts';
 import { canceledBecause } from '../manager/errors.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
 import { errorFromJson, errorToJson } from './error-json.ts';
+import { InvalidOutputError } from './errors.ts';
 import { decodePayload } from './payload.ts';
 
 /** Something that has happened to a call. */
@@ -22,7 +23,8 @@ export class Call<O = unknown> {
   /** Unique for ever. */
   readonly id: string;
   readonly #engine: Engine;
-  #record: CallRecord;
+  /** As it was last heard of. */
+  #record: CallRecord | undefined;
   #unwatch: (() => void) | undefined;
   #result: Promise<O> | undefined = undefined;
   /** Of unknown, so that a call of something is a call of anything. */
@@ -30,27 +32,52 @@ export class Call<O = unknown> {
   #reject: ((error: unknown) => void) | undefined = undefined;
   readonly #readers = new Set<Channel<CallEvent>>();
 
-  /** @internal */
-  constructor(engine: Engine, record: CallRecord) {
-    this.id = record.id;
+  private constructor(engine: Engine, id: string) {
+    this.id = id;
     this.#engine = engine;
-    this.#record = record;
-    if (!isEnded(record.state)) this.#unwatch = engine.watch(record.id, this.#onEvent);
+  }
+
+  /**
+   * @internal The call that has just been submitted, or asked for: it is followed before the answer has come, as it may
+   * have ended by then. Undefined if there is none.
+   */
+  static async of<O>(
+    engine: Engine,
+    id: string,
+    answer: Promise<CallRecord | undefined>,
+  ): Promise<Call<O> | undefined> {
+    const call = new Call<O>(engine, id);
+    try {
+      call.#unwatch = engine.watch(id, call.#onEvent);
+    } catch (error) {
+      await answer; // which says the same, if the engine is closed
+      throw error;
+    }
+    try {
+      const record = await answer;
+      // What was heard meanwhile is newer.
+      call.#record ??= record;
+    } catch (error) {
+      call.#unwatch();
+      throw error;
+    }
+    if (call.#record === undefined || isEnded(call.#record.state)) call.#unwatch();
+    return call.#record && call;
   }
 
   /** Where it stands. */
   get status(): CallState {
-    return this.#record.state;
+    return this.#last.state;
   }
 
   /** All that is known of it. */
   get info(): CallInfo {
-    return describeCall(this.#record);
+    return describeCall(this.#last);
   }
 
   /** What it has said last of how far it is. */
   get progress(): unknown {
-    const { progress } = this.#record;
+    const { progress } = this.#last;
     return progress === undefined ? undefined : decodePayload(progress);
   }
 
@@ -83,58 +110,68 @@ export class Call<O = unknown> {
 
   /** What it does from now on, until it has ended: first where it stands. To be left at any time. */
   async *events(options?: WaitOptions): AsyncGenerator<CallMove, void, undefined> {
-    yield stateOf(this.#record);
-    if (isEnded(this.#record.state)) return;
-    for await (const event of this.#follow(options)) {
-      if (event.type === 'log') yield event;
-      else if (event.type === 'state') yield stateOf(event.record);
-      else yield { type: 'progress', call: describeCall(event.record) };
+    const coming = this.#follow();
+    try {
+      yield stateOf(this.#last);
+      for await (const event of coming.values(options)) {
+        if (event.type === 'log') yield event;
+        else if (event.type === 'state') yield stateOf(event.record);
+        else yield { type: 'progress', call: describeCall(event.record) };
+      }
+    } finally {
+      this.#readers.delete(coming);
     }
   }
 
   /** The lines that `ctx.log` keeps: first those there are, then those to come, until it has ended. */
   async *logs(options?: WaitOptions): AsyncGenerator<string, void, undefined> {
-    const coming = this.#follow(options);
-    yield* await this.#engine.logs(this.id);
-    for await (const event of coming) if (event.type === 'log') yield* event.lines;
+    const coming = this.#follow();
+    try {
+      yield* await this.#engine.logs(this.id);
+      for await (const event of coming.values(options)) if (event.type === 'log') yield* event.lines;
+    } finally {
+      this.#readers.delete(coming);
+    }
+  }
+
+  get #last(): CallRecord {
+    return this.#record!;
   }
 
   /** Events from this very moment on. */
-  #follow(options: WaitOptions | undefined): AsyncIterable<CallEvent> {
+  #follow(): Channel<CallEvent> {
     const channel = new Channel<CallEvent>(Number.POSITIVE_INFINITY);
-    if (isEnded(this.#record.state)) channel.close();
+    if (isEnded(this.#last.state)) channel.close();
     else this.#readers.add(channel);
-    const readers = this.#readers;
-    return {
-      async *[Symbol.asyncIterator]() {
-        try {
-          yield* channel.values(options);
-        } finally {
-          readers.delete(channel);
-        }
-      },
-    };
+    return channel;
   }
 
   readonly #onEvent = (event: CallEvent): void => {
     if (event.type !== 'log') this.#record = event.record;
     for (const reader of this.#readers) reader.trySend(event);
-    if (event.type === 'state') this.#settle();
+    if (event.type === 'state' && isEnded(event.record.state)) this.#ended();
   };
 
-  #settle(): void {
-    const record = this.#record;
-    if (!isEnded(record.state)) return;
+  #ended(): void {
     this.#unwatch?.();
-    this.#unwatch = undefined;
-    for (const reader of this.#readers) if (!reader.closed) reader.close();
+    for (const reader of this.#readers) reader.close();
     this.#readers.clear();
-    if (this.#resolve === undefined) return;
-    if (record.state === 'completed') this.#resolve(decodePayload(record.output ?? ''));
-    else
-      this.#reject!(
-        record.error === undefined ? new Error(`the call is ${record.state}`) : errorFromJson(record.error),
-      );
+    this.#settle();
+  }
+
+  /** Settles the result, if anybody has asked for it. */
+  #settle(): void {
+    const { state, output, error } = this.#last;
+    if (this.#resolve === undefined || !isEnded(state)) return;
+    if (state !== 'completed') {
+      this.#reject!(error === undefined ? new Error(`the call is ${state}`) : errorFromJson(error));
+      return;
+    }
+    try {
+      this.#resolve(decodePayload(output ?? ''));
+    } catch (cause) {
+      this.#reject!(new InvalidOutputError(`the output of call ${this.id} can't be read`, { cause }));
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them. It only wires them. */
 import { EventEmitter } from 'node:events';
+import { CallEndedError, UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallRecord, Delivery, Engine, Failure } from '../engines/index.ts';
 import { isEnded } from '../engines/moves.ts';
 import { holdProcess } from '../go/clock.ts';
@@ -54,10 +55,12 @@ export interface DispatcherEvents {
   error: [error: unknown];
 }
 
-/** What became of one call that was to be canceled. */
+/** What became of one call that was to be canceled: it had ended, or was forgotten; it is canceled; its run is told to end. */
 export type Canceled = 'canceled' | 'requested' | 'ended';
 
 const KILL_MS = 1_000;
+/** So many calls at a time are asked for. */
+const PAGE = 1_000;
 const NOTHING_YET = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
 
 /**
@@ -226,7 +229,10 @@ export class Dispatcher {
     }
   }
 
-  /** Cancels a call by its id, or all that match and have not ended. Says for each what has become of it. */
+  /**
+   * Cancels a call by its id, which rejects with a CallEndedError or an UnknownCallError when it is too late; or all that
+   * match and have not ended, or all of a list of ids. Says for each what has become of it.
+   */
   async cancel(which: string | CallFilter, reason?: unknown): Promise<ReadonlyMap<string, Canceled>> {
     const error = errorToJson(canceledBecause(reason));
     const outcomes = new Map<string, Canceled>();
@@ -370,16 +376,34 @@ export class Dispatcher {
 
   // ---- the rest -------------------------------------------------------------------------------------------------------
 
-  async #idsOf(filter: CallFilter): Promise<string[]> {
-    const ids: string[] = [];
-    for (let after: string | undefined; ; ) {
-      const page: CallRecord[] = await this.#engine.scan(filter, {
-        limit: 1_000,
-        ...(after !== undefined && { after }),
-      });
-      for (const { id, state } of page) if (!isEnded(state)) ids.push(id);
-      if (page.length < 1_000) return ids;
-      after = page.at(-1)!.id;
+  /** The calls that match and have not ended; of those that are named by their ids alone, all. */
+  async #idsOf(filter: CallFilter): Promise<Iterable<string>> {
+    const { id, ...rest } = filter;
+    if (id !== undefined && Object.values(rest).every((wanted) => wanted === undefined)) {
+      return typeof id === 'string' ? [id] : id;
+    }
+    const ids = new Set<string>();
+    const seen: string[] = [];
+    for (;;) {
+      const page = await this.#pageAfter(filter, seen);
+      for (const { id, state } of page) {
+        seen.push(id);
+        if (!isEnded(state)) ids.add(id);
+      }
+      if (page.length < PAGE) return ids;
+    }
+  }
+
+  /** The next page after the last call seen that isn't forgotten meanwhile. */
+  async #pageAfter(filter: CallFilter, seen: string[]): Promise<CallRecord[]> {
+    for (;;) {
+      const after = seen.at(-1);
+      try {
+        return await this.#engine.scan(filter, { limit: PAGE, ...(after !== undefined && { after }) });
+      } catch (error) {
+        if (after === undefined || !(error instanceof UnknownCallError)) throw error;
+        seen.pop();
+      }
     }
   }
 
@@ -387,8 +411,7 @@ export class Dispatcher {
     try {
       return await this.#engine.cancel(id, error);
     } catch (refusal) {
-      const { code } = refusal as { code?: unknown };
-      if (code === 'ERR_CALL_ENDED' || code === 'ERR_UNKNOWN_CALL') return 'ended';
+      if (refusal instanceof CallEndedError || refusal instanceof UnknownCallError) return 'ended';
       throw refusal;
     }
   }

@@ -29,19 +29,50 @@ const OURS: ErrorKinds = {
   ERR_WORKER_LOST: WorkerLostError,
 };
 
-/** The JSON of whatever was thrown. */
+/** The JSON of whatever was thrown. Never throws. */
 export function errorToJson(thrown: unknown): string {
-  const record = encodeError(thrown);
-  const given = 'value' in record && record.value === undefined ? { value: null } : record;
+  return JSON.stringify(jsonable(encodeError(thrown)), asText);
+}
+
+/** What was thrown, from its JSON. What an engine says in its own words becomes an error too. Never throws. */
+export function errorFromJson(text: string): unknown {
   try {
-    return JSON.stringify(given, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
-  } catch {
-    // A ring, in what the error carries: the rest of it is worth more.
-    return JSON.stringify('value' in record ? { value: String(record.value) } : { ...record, own: {} });
+    return decodeError(recordOf(JSON.parse(text)), OURS);
+  } catch (cause) {
+    return new Error(`an error that can't be read: ${text}`, { cause });
   }
 }
 
-/** What was thrown, from its JSON. */
-export function errorFromJson(text: string): unknown {
-  return decodeError(JSON.parse(text) as ErrorRecord, OURS);
+/** Leaves out what JSON can't hold of what an error carries: the rest of it is worth more. */
+function jsonable(record: ErrorRecord): ErrorRecord {
+  if ('value' in record) return { value: held(record.value) ?? null };
+  const { own, cause, errors } = record;
+  return {
+    ...record,
+    own: Object.fromEntries(Object.entries(own).map(([name, value]) => [name, held(value)])),
+    ...(cause && { cause: jsonable(cause) }),
+    ...(errors && { errors: errors.map(jsonable) }),
+  };
+}
+
+/** A value if JSON holds it, else what it is like. */
+function held(value: unknown): unknown {
+  try {
+    JSON.stringify(value, asText);
+    return value;
+  } catch {
+    return Object.prototype.toString.call(value);
+  }
+}
+
+/** A replacer. */
+function asText(_: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
+}
+
+function recordOf(given: unknown): ErrorRecord {
+  if (typeof given !== 'object' || given === null) return { value: given };
+  if ('value' in given || 'own' in given) return given as ErrorRecord;
+  const { name = 'Error', message = '', ...own } = given as Readonly<Record<string, unknown>>;
+  return { name: String(name), message: String(message), stack: `${name}: ${message}`, own };
 }

@@ -16,8 +16,7 @@ export class Calls {
 
   /** The call of an id, to follow it or to cancel it. Undefined when there is none, or none any more. */
   async get<O = unknown>(id: string): Promise<Call<O> | undefined> {
-    const record = await this.#engine.get(id);
-    return record && new Call<O>(this.#engine, record);
+    return Call.of<O>(this.#engine, id, this.#engine.get(id));
   }
 
   /** What calls that match are and were, the newest first; 100 unless the page says how many. */
