@@ -224,7 +224,7 @@ export interface Engine {
 
   /** Stores a call. With an id that is taken, it changes nothing and gives the record of the first one. */
   submit(call: NewCall): Promise<CallRecord>;
-  /** The same for many in one step. */
+  /** The same for many in one step; the records are as of its end. */
   submitMany(calls: readonly NewCall[]): Promise<CallRecord[]>;
 
   /**

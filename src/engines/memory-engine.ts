@@ -61,11 +61,11 @@ class MemoryEngine implements Engine {
   }
 
   async submit(call: NewCall): Promise<CallRecord> {
-    return this.#do((now) => this.#submit(call, now));
+    return this.#do((now) => recordOf(this.#submit(call, now)));
   }
 
   async submitMany(calls: readonly NewCall[]): Promise<CallRecord[]> {
-    return this.#do((now) => calls.map((call) => this.#submit(call, now)));
+    return this.#do((now) => calls.map((call) => this.#submit(call, now)).map(recordOf));
   }
 
   async begin(name: string, listener: ConsumerListener): Promise<number> {
@@ -282,8 +282,8 @@ class MemoryEngine implements Engine {
     if (this.#isClosed) throw new ShutdownError('the memory engine is closed');
   }
 
-  #submit(call: NewCall, now: number): CallRecord {
-    return recordOf(this.#life.store.get(call.id) ?? this.#life.submit(call, now));
+  #submit(call: NewCall, now: number): StoredCall {
+    return this.#life.store.get(call.id) ?? this.#life.submit(call, now);
   }
 
   /** The call, if the lease holds it. */

@@ -66,6 +66,20 @@ export const waiting: readonly Scenario[] = [
     },
   },
   {
+    name: 'many that are submitted in one step are given as they stand after it',
+    async run(world) {
+      const twin = { key: 'key', onDuplicate: 'queueOne' } as const;
+      const forgotten = { completedMs: 0, failedMs: 0 };
+      const [kept, unkept] = [world.call({ id: 'kept', ...twin }), world.call({ ...twin, retention: forgotten })];
+      const records = await world.engine.submitMany([world.call(twin), kept, unkept, world.call(twin)]);
+      assert.deepEqual(
+        records.map(({ state }) => state),
+        ['queued', 'discarded', 'discarded', 'held'],
+      );
+      assert.deepEqual(records[1], await world.engine.get('kept'));
+    },
+  },
+  {
     name: 'what is given out is a copy',
     async run(world) {
       const record = await world.submit({ id: 'a', lanes: ['lane'] });
