@@ -75,22 +75,21 @@ export class ExampleContext implements CallContext {
     this.#deferred.push(fn);
   }
 
-  /** Runs a function with it, then what that has deferred, and ends. */
+  /** Runs a function with it, then what that has deferred, and ends. What failed first is what it rejects with. */
   async run(fn: (ctx: CallContext) => unknown): Promise<unknown> {
-    try {
-      const output = await fn(this);
-      await this.#runDeferred();
-      return output;
-    } catch (error) {
-      // All of it, and what failed first is what is told.
-      await this.#runDeferred().catch(() => {});
-      throw error;
-    } finally {
-      this.#cancel();
-    }
-  }
-
-  async #runDeferred(): Promise<void> {
-    for (let fn = this.#deferred.pop(); fn !== undefined; fn = this.#deferred.pop()) await fn();
+    const failures: unknown[] = [];
+    const attempt = async (work: () => unknown): Promise<unknown> => {
+      try {
+        return await work();
+      } catch (error) {
+        failures.push(error);
+        return undefined;
+      }
+    };
+    const output = await attempt(() => fn(this));
+    for (let late = this.#deferred.pop(); late !== undefined; late = this.#deferred.pop()) await attempt(late);
+    this.#cancel();
+    if (failures.length > 0) throw failures[0];
+    return output;
   }
 }
