@@ -8,8 +8,8 @@ import {
   checkNames,
   checkNumber,
   checkObject,
+  DURATION,
   DURATION_OR_NONE,
-  LIMIT,
   wrongRange,
   wrongType,
 } from './checks.ts';
@@ -27,11 +27,12 @@ const OPTIONS: Readonly<Record<keyof SubmitOptions, true>> = {
   timeoutMs: true,
   attempts: true,
 };
+/** They are stored as JSON, which has no Infinity. */
 const CHECKS: Readonly<Record<Overridable, (value: unknown) => unknown>> = {
   priority: checkPriority,
   queue: (value) => checkName('queue', value),
-  timeoutMs: (value) => checkNumber('timeoutMs', value, LIMIT),
-  attempts: (value) => checkNumber('attempts', value, { ...COUNT, infinite: true }),
+  timeoutMs: (value) => checkNumber('timeoutMs', value, DURATION),
+  attempts: (value) => checkNumber('attempts', value, COUNT),
 };
 
 /** @throws TypeError or RangeError for the first option that is wrong, or that the definition doesn't let one change */
