@@ -174,6 +174,8 @@ export class Run extends Receiver {
   /** Ends it from outside, as soon as its function has returned. */
   end(as: Verdict['as'], error: unknown): void {
     if (this.#verdict !== undefined || this.isOver) return;
+    // It has timed out, and its function lives on: that it did is what is told, unless the call is to run no more.
+    if (this.#outcome !== undefined && (as === 'stalled' || as === 'requeued')) return;
     this.#verdict = { as, error };
     if (this.#outcome === undefined && this.#manager !== undefined)
       this.#manager[schedulerOf].settlement.cancel(this.#task!, error);

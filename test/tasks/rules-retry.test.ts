@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type BackoffFunction, DeadlineExceededError, type RetryPolicy } from '../../src/index.ts';
 import { type CallContext, defineTask, SkipTask } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { deferred, failureOf, rigOf, settle, untilCanceled } from './kit.ts';
+import { deferred, failureOf, passing, rigOf, settle, untilCanceled } from './kit.ts';
 
 // ---- when ------------------------------------------------------------------------------------------------------------
 
@@ -442,6 +442,24 @@ test(
     assert.equal(call.status, 'timedOut');
     assert.equal(call.info.endedAt, 3_000);
     assert.equal(most, 1);
+  }),
+);
+
+test(
+  'a run that has timed out, and ignores it, is not forgiven by a stop',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const task = defineTask({
+      name: 'deaf',
+      timeoutMs: 10,
+      run: () => new Promise<void>((resolve) => clock.setTimeout(resolve, 500)),
+    });
+    await using rig = await rigOf(task, { clock });
+    const call = await rig.dispatcher.submit(task, undefined);
+    await clock.advance(20);
+    const summary = await passing(clock, rig.dispatcher.stop({ graceMs: 0 }));
+    assert.equal(call.status, 'timedOut');
+    assert.deepEqual(summary, { completed: 0, failed: 1, canceled: 0, requeued: 0, left: 0 });
   }),
 );
 
