@@ -9,6 +9,7 @@
  * Rules for all engines:
  * - Each method does all of its work or none. It rejects with one of the errors named there, or with any other error
  *   when the engine itself fails: then the dispatcher tries again, so that doing the same twice must be harmless.
+ * - What ended a lease can be said again, as long as the call is kept: it does nothing then.
  * - A delivery is a lease: until it is acknowledged, failed, released, or has expired, nobody else gets the call.
  *   Whoever comes with another token or an older epoch than the one that holds it gets a StaleLeaseError.
  * - Durations are in ms, times in ms since the epoch, by the engine's clock.
@@ -40,7 +41,16 @@ export type CallState =
   | 'stalled'
   | 'deadLettered';
 
-/** What happens to a call when there is another one of the same key. */
+/**
+ * What happens to a call when there is another one of the same task and key that is active: that has been queued, and
+ * hasn't ended since, whatever became of it in between. Decided when it would be queued: of a delayed call, when it is
+ * due.
+ *
+ * - `parallel`: nothing.
+ * - `serial`: it is held; when the other one has ended, however, the one held longest is queued.
+ * - `discard`: it is discarded; its error names the other one.
+ * - `queueOne`: it is held, and one that was held before is discarded for it; the error of that names this one.
+ */
 export type DuplicatePolicy = 'parallel' | 'serial' | 'discard' | 'queueOne';
 
 /** How long ended calls are kept, by how they ended. 0: not at all. `Infinity`: until they are removed. */
@@ -240,14 +250,15 @@ export interface Engine {
   renew(leases: readonly Lease[], leaseMs: number): Promise<Lease[]>;
   /** The call has completed with `output`, which is JSON. @throws StaleLeaseError */
   ack(lease: Lease, output: string): Promise<void>;
-  /** A run has failed. @throws StaleLeaseError */
+  /** A run has failed. A call that is to be canceled isn't tried again, but ends as canceled. @throws StaleLeaseError */
   fail(lease: Lease, failure: Failure): Promise<void>;
   /**
-   * Hands a call back to be fetched again after `delayMs`, as if it had not been delivered. With `hasBegun` it has spent
+   * Hands a call back to be fetched again after `delayMs`, as if it had not been delivered; one that is to be canceled
+   * ends as canceled. With `hasBegun` it has spent
    * its part of the rates all the same: what they are there for doesn't ask why a run ended. @throws StaleLeaseError
    */
   release(lease: Lease, delayMs?: number, hasBegun?: boolean): Promise<void>;
-  /** Says something of a call that runs. @throws StaleLeaseError */
+  /** Says something of a call that runs; unless it is only log lines or a memo, that is a heartbeat. @throws StaleLeaseError */
   update(lease: Lease, update: Update): Promise<void>;
 
   /**
@@ -255,16 +266,22 @@ export interface Engine {
    * @throws CallEndedError, UnknownCallError
    */
   cancel(id: string, error: string): Promise<'canceled' | 'requested'>;
-  /** Has a call that waits, for its time or in its queue, be due after `delayMs`. @throws CallEndedError when it has begun or ended, UnknownCallError */
+  /**
+   * Has a call that waits, for its time or in its queue, be due after `delayMs`.
+   * @throws CallEndedError when it is held, has begun or has ended, UnknownCallError
+   */
   schedule(id: string, delayMs: number): Promise<CallRecord>;
 
   /** Undefined when there is none, or none any more. */
   get(id: string): Promise<CallRecord | undefined>;
   /** The log lines that are kept of a call. */
   logs(id: string): Promise<readonly string[]>;
-  /** Tells of one call what happens to it from now on. Returns what ends that. */
+  /**
+   * Tells of one call what happens to it from now on, in order; it need not be submitted yet. What the listener throws is
+   * lost. Returns what ends that.
+   */
   watch(id: string, listener: (event: CallEvent) => void): () => void;
-  /** Calls by filter, the newest first. */
+  /** Calls by filter, the newest first. @throws UnknownCallError when the one to go on after isn't kept any more */
   scan(filter: CallFilter, page?: Page): Promise<CallRecord[]>;
   /** How many calls there are in each state. */
   count(filter: CallFilter): Promise<Readonly<Record<CallState, number>>>;
@@ -273,7 +290,11 @@ export interface Engine {
   /** Forgets calls that have ended. Resolves to their ids. */
   remove(filter: CallFilter): Promise<string[]>;
 
-  /** Sets what all lanes of a name are limited to (`name`, and `name\n...` each for itself), live; undefined: nothing. */
+  /**
+   * Sets what all lanes of a name are limited to (`name`, and `name\n...` each for itself), live; undefined: nothing.
+   * Calls that run already count as running; what was delivered when there was no rate doesn't count for one.
+   * @throws RangeError
+   */
   limit(lane: string, limit: LaneLimit | undefined): Promise<void>;
   /** Takes a lock if it is free; undefined if it isn't. */
   lock(name: string, owner: string, leaseMs: number): Promise<EngineLock | undefined>;

@@ -161,6 +161,11 @@ export class ReadyQueue {
     this.#lanes = lanes;
   }
 
+  /** For tests: how many queues are remembered. */
+  get size(): number {
+    return this.#shelves.size;
+  }
+
   /** Whether no lane that is closed is known to hold it back. */
   add(call: StoredCall): boolean {
     const shelf = this.#shelf(call.queue);

@@ -168,6 +168,19 @@ const limits: readonly Scenario[] = [
     },
   },
   {
+    name: 'what was delivered before there was a rate gives back nothing to it',
+    async run(world) {
+      const { engine, unit } = world;
+      const party = await world.begin();
+      for (const id of ['a', 'b', 'c']) await world.submit({ id, lanes: ['slow'] });
+      const { lease } = await party.next();
+      await engine.limit('slow', { rate: { limit: 1, intervalMs: 10 * unit } });
+      assert.deepEqual(await party.ids(), ['b']);
+      await engine.release(lease);
+      assert.deepEqual(await party.fetch(), []);
+    },
+  },
+  {
     name: 'no more run at once than a lane lets, whichever way the others end',
     async run(world) {
       const { engine } = world;

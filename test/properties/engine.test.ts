@@ -16,12 +16,12 @@ const recent = fc.oneof({ weight: 3, arbitrary: fc.integer({ min: -4, max: -1 })
 const limit = fc.option(
   fc.record(
     {
-      rate: fc.record({ limit: fc.nat(3), intervalMs: fc.constant(40) }),
+      rate: fc.record({ limit: fc.constantFrom(0, 1, 2, 2, 3), intervalMs: fc.constant(40) }),
       concurrency: fc.nat(3),
     },
     { requiredKeys: [] },
   ),
-  { nil: undefined, freq: 4 },
+  { nil: undefined, freq: 6 },
 );
 const consumer = fc.nat(1);
 const all = fc.constant({
@@ -44,7 +44,7 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof<fc.WeightedArbitrary<EngineStep>
       manager: fc.constantFrom('m', 'n'),
       priority: fc.constantFrom(0, 0, 0, 1, -0.5),
       lanes: fc.constantFrom<string[][]>([], ['a'], ['a\n1'], ['a', 'b'], ['b\n1', 'a'], ['a\n1', 'b\n2'], ['b', 'b']),
-      key: fc.constantFrom(undefined, 'k', 'l'),
+      key: fc.constantFrom(undefined, undefined, 'k', 'l'),
       onDuplicate: fc.constantFrom('parallel', 'serial', 'serial', 'discard', 'queueOne', 'queueOne'),
       keptMs,
       delayMs: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: delayMs }),
@@ -57,8 +57,8 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof<fc.WeightedArbitrary<EngineStep>
       .tuple(consumer, leaseMs, fc.oneof(all, some))
       .map(([consumer, leaseMs, wish]) => ({ do: 'fetch', consumer, leaseMs, ...wish })),
   },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('ack'), which: recent, delayMs }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('release'), which: recent, delayMs }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('ack'), which: recent }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('release'), which: recent, delayMs, hasBegun: fc.boolean() }) },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -71,17 +71,18 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof<fc.WeightedArbitrary<EngineStep>
   { weight: 3, arbitrary: fc.record({ do: fc.constant('cancel'), which }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('schedule'), which, delayMs }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('begin', 'end'), consumer }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('limit'), lane: fc.constantFrom('a', 'b'), limit }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('limit'), lane: fc.constantFrom('a', 'b'), limit }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('resubmit', 'remove') }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('advance'), ms: fc.constantFrom(0, 4, 12, 40, 44) }) },
 );
 
 property(
   'whatever happens, the memory engine does as the model says: order, leases, limits, duplicates, and every call ends',
-  250,
-  fc.array(step, { maxLength: 60, size: 'max' }),
-  async (steps) => {
+  300,
+  fc.record({ a: limit, b: limit, steps: fc.array(step, { maxLength: 80, size: 'max' }) }),
+  async ({ a, b, steps }) => {
     const clock = new VirtualClock();
-    await new EngineRun(memoryEngine({ clock }), clock).run(steps);
+    const limits = Object.entries({ a, b }).map(([lane, limit]): EngineStep => ({ do: 'limit', lane, limit }));
+    await new EngineRun(memoryEngine({ clock }), clock).run([...limits, ...steps]);
   },
 );

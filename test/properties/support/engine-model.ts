@@ -132,13 +132,14 @@ export class EngineModel {
   }
 
   /** Whether a lease may say so; if it does for the first time, `then` says what becomes of the call. */
-  close(id: string, lease: number, how: string, then: (call: ModelCall) => void): boolean {
+  close(id: string, lease: number, how: string, isUnspent: boolean, then: (call: ModelCall) => void): boolean {
     const call = this.find(id);
     if (call === undefined) return false;
     if (call.lease !== lease) return call.ended?.lease === lease && call.ended.how === how;
     call.ended = { lease, how };
-    if (how !== 'release') call.isLost = false;
-    this.#void(call, how === 'release');
+    if (!isUnspent) call.isLost = false;
+    this.#void(call, isUnspent);
+    if (how === 'release') call.attempt--;
     then(call);
     return true;
   }
@@ -238,10 +239,7 @@ export class EngineModel {
   #void(call: ModelCall, isUnspent: boolean): void {
     const spent = this.spent[call.lease! - 1]!;
     spent.runs = false;
-    if (isUnspent) {
-      spent.counts = false;
-      call.attempt--;
-    }
+    if (isUnspent) spent.counts = false;
     call.holder = undefined;
     call.lease = undefined;
   }

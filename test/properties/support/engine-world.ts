@@ -38,7 +38,8 @@ export type EngineStep =
       readonly queues: FetchRequest['queues'];
       readonly leaseMs: number;
     }
-  | { readonly do: 'ack' | 'release'; readonly which: number; readonly delayMs: number }
+  | { readonly do: 'ack'; readonly which: number }
+  | { readonly do: 'release'; readonly which: number; readonly delayMs: number; readonly hasBegun: boolean }
   | { readonly do: 'fail'; readonly which: number; readonly then: 'failed' | 'deadLettered' | number }
   | { readonly do: 'renew'; readonly which: number; readonly leaseMs: number }
   | { readonly do: 'cancel'; readonly which: number }
@@ -109,7 +110,8 @@ export class EngineRun {
           step.which,
           'release',
           (call) => model.goOn(call, step.delayMs),
-          ({ lease }) => engine.release(lease, step.delayMs),
+          ({ lease }) => engine.release(lease, step.delayMs, step.hasBegun),
+          !step.hasBegun,
         );
       case 'fail': {
         const { then } = step;
@@ -221,12 +223,13 @@ export class EngineRun {
   async #close(
     which: number,
     how: string,
-    then: Parameters<EngineModel['close']>[3],
+    then: Parameters<EngineModel['close']>[4],
     tell: (delivery: Delivery) => Promise<void>,
+    isUnspent = false,
   ): Promise<void> {
     const entry = pick(this.#deliveries, which);
     if (entry === undefined) return;
-    const isRight = this.model.close(entry.delivery.lease.id, entry.lease, how, then);
+    const isRight = this.model.close(entry.delivery.lease.id, entry.lease, how, isUnspent, then);
     if (isRight) await tell(entry.delivery);
     else await assert.rejects(tell(entry.delivery), StaleLeaseError);
   }
@@ -283,8 +286,7 @@ export class EngineRun {
       await this.#step({ do: 'advance', ms: 400 });
       const from = this.#deliveries.length;
       await this.#step({ do: 'fetch', consumer: 0, max: 1_000, queues: QUEUES, room: ROOM, leaseMs: 41 });
-      for (let which = from; which < this.#deliveries.length; which++)
-        await this.#step({ do: 'ack', which, delayMs: 0 });
+      for (let which = from; which < this.#deliveries.length; which++) await this.#step({ do: 'ack', which });
       await this.#compare('the end');
     }
     await this.engine.close();
