@@ -23,7 +23,7 @@ export function encodePayload(value: unknown, what: string, maxBytes: number): s
     text = JSON.stringify(value);
   } catch (error) {
     const found = faultIn(value, new Set()) ?? fault(`can't be made JSON: ${messageOf(error)}`);
-    throw refusal(what, textOf(found, what), TypeError, found.cause ?? error);
+    throw refusal(what, textOf(found, what), TypeError, error);
   }
   // As it is thrice as long at most, short texts needn't be measured.
   if (text !== undefined && text.length * 3 > maxBytes) {

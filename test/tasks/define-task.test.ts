@@ -182,6 +182,7 @@ test(
       const keys = ['{"a":1,"b":{"d":[1,2],"c":3}}', '{"b":{"c":3,"d":[1,2]},"a":1}'].map((json) => keyOf({}, json));
       assert.equal(keys[0], keys[1]);
       assert.notEqual(keyOf({}, '{"a":[1,2]}'), keyOf({}, '{"a":[2,1]}'));
+      assert.notEqual(keyOf({}, '[1]'), keyOf({}, '{"0":1}'));
       assert.notEqual(keyOf({}, '{"__proto__":{"a":1}}'), keyOf({}, '{}'));
       assert.equal(keyOf(undefined, ''), '');
       assert.equal(keyOf(null, 'null'), 'null');

@@ -119,12 +119,6 @@ test(
         return { cents: this.#cents };
       }
     }
-    class Itself {
-      readonly x = 1;
-      toJSON() {
-        return this;
-      }
-    }
     assert.equal(roundTrip(new Date(0)), '1970-01-01T00:00:00.000Z');
     assert.deepEqual(roundTrip([new Point()]), [{ x: 1, y: 2 }]);
     assert.deepEqual(roundTrip({ a: new Own() }), { a: { cents: 5 } });
@@ -173,6 +167,13 @@ class OnlyPrivate {
 }
 const cyclic: { list: unknown[] } = { list: [{}] };
 cyclic.list.push({ 'a b': cyclic.list });
+const shared = {};
+class Itself {
+  readonly x = 1;
+  toJSON() {
+    return this;
+  }
+}
 const throws = (): never => {
   throw new Error('not today');
 };
@@ -183,6 +184,7 @@ const refused: readonly (readonly [name: string, value: unknown, message: RegExp
   ['a function', { a: [{ fn: () => 1 }] }, /^input\.a\[0\]\.fn is a function/],
   ['a class', class {}, /^input is a function/],
   ['a symbol', { a: Symbol('s') }, /^input\.a is a symbol/],
+  ['NaN in an object', { a: Number.NaN }, /^input\.a is NaN/],
   ['NaN', [1, Number.NaN], /^input\[1\] is NaN/],
   ['Infinity', { a: Number.POSITIVE_INFINITY }, /^input\.a is Infinity/],
   ['-Infinity', Number.NEGATIVE_INFINITY, /^input is -Infinity/],
@@ -211,6 +213,7 @@ const refused: readonly (readonly [name: string, value: unknown, message: RegExp
     { a: Object.defineProperty({}, 'b', { get: throws, enumerable: true }) },
     /^input\.a can't be read: not today$/,
   ],
+  ['a BigInt beside an object that is there twice', [shared, shared, new Itself(), 1n], /^input\[3\] is a BigInt/],
   ['a proxy that throws', { a: new Proxy({}, { ownKeys: throws }) }, /^input\.a can't be read: not today$/],
 ];
 
