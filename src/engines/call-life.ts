@@ -178,7 +178,7 @@ export class CallLife {
   #admit(call: StoredCall, now: number): void {
     call.dueAt = undefined;
     // One that has been queued before still has its place.
-    const verdict = call.keyPlace === undefined ? this.duplicates.admit(call) : undefined;
+    const verdict = call.siblings === undefined ? this.duplicates.admit(call) : undefined;
     if (verdict?.then === 'discarded') {
       call.error = duplicateError(call, verdict.for);
       this.end(call, 'discarded', now);

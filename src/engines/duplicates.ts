@@ -4,22 +4,16 @@
  *
  * Invariant: where calls are held, one is active.
  */
-import { List, type ListNode } from '../manager/list.ts';
+import { List } from '../manager/list.ts';
 import type { StoredCall } from './stored-call.ts';
 
-/** The calls of one key. */
-interface Siblings {
+/** The calls of one key. Those of most keys are one. */
+export interface Siblings {
   readonly key: string;
   readonly byKey: Map<string, Siblings>;
   readonly active: List<StoredCall>;
   /** The longest held first. */
-  readonly held: List<StoredCall>;
-}
-
-/** Where a call stands among those of its key. */
-export interface KeyPlace {
-  readonly siblings: Siblings;
-  readonly node: ListNode<StoredCall>;
+  held: List<StoredCall> | undefined;
 }
 
 /** What becomes of a call that would be queued, and which other one gives way for it, or it for which. */
@@ -39,8 +33,8 @@ export class Duplicates {
     if (call.key === undefined) return QUEUED;
     const siblings = this.#siblings(call.task, call.key);
     const verdict = decide(call, siblings);
-    if (verdict.then === 'queued') take(call, siblings, siblings.active);
-    else if (verdict.then === 'held') take(call, siblings, siblings.held);
+    if (verdict.then === 'queued') activate(call, siblings);
+    else if (verdict.then === 'held') hold(call, siblings);
     return verdict;
   }
 
@@ -49,24 +43,25 @@ export class Duplicates {
     if (call.key === undefined) return true;
     const siblings = this.#siblings(call.task, call.key);
     const mayRun = call.onDuplicate === 'parallel' || siblings.active.size === 0;
-    take(call, siblings, mayRun ? siblings.active : siblings.held);
+    if (mayRun) activate(call, siblings);
+    else hold(call, siblings);
     return mayRun;
   }
 
   /** The call has ended. Returns the one that has been held for it, and is active now. */
   leave(call: StoredCall): StoredCall | undefined {
-    const place = call.keyPlace;
-    if (place === undefined) return undefined;
-    const { siblings, node } = place;
+    const { siblings } = call;
+    if (siblings === undefined) return undefined;
     const { active, held, byKey, key } = siblings;
-    call.keyPlace = undefined;
-    node.remove();
+    call.siblings = undefined;
+    call.sibling!.remove();
+    call.sibling = undefined;
     if (active.size > 0) return undefined;
-    const next = held.first?.value;
+    const next = held?.first;
     if (next !== undefined) {
-      held.first!.remove();
-      take(next, siblings, active);
-      return next;
+      next.remove();
+      activate(next.value, siblings);
+      return next.value;
     }
     byKey.delete(key);
     if (byKey.size === 0) this.#tasks.delete(call.task);
@@ -92,7 +87,7 @@ export class Duplicates {
     }
     let siblings = byKey.get(key);
     if (siblings === undefined) {
-      siblings = { key, byKey, active: new List(), held: new List() };
+      siblings = { key, byKey, active: new List(), held: undefined };
       byKey.set(key, siblings);
     }
     return siblings;
@@ -103,11 +98,18 @@ function decide(call: StoredCall, { active, held }: Siblings): Verdict {
   const other = active.first?.value;
   if (other === undefined || call.onDuplicate === 'parallel') return QUEUED;
   if (call.onDuplicate === 'discard') return { then: 'discarded', for: other };
-  const last = held.last?.value;
+  const last = held?.last?.value;
   if (call.onDuplicate === 'queueOne' && last?.onDuplicate === 'queueOne') return { then: 'held', instead: last };
   return HELD;
 }
 
-function take(call: StoredCall, siblings: Siblings, list: List<StoredCall>): void {
-  call.keyPlace = { siblings, node: list.push(call) };
+function activate(call: StoredCall, siblings: Siblings): void {
+  call.siblings = siblings;
+  call.sibling = siblings.active.push(call);
+}
+
+function hold(call: StoredCall, siblings: Siblings): void {
+  siblings.held ??= new List();
+  call.siblings = siblings;
+  call.sibling = siblings.held.push(call);
 }

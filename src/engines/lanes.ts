@@ -36,9 +36,9 @@ export class Lane implements Alarmed {
   /** The last deliveries, if there is a limit on the rate, and how many of all the engine's there had been before. */
   window: SlidingWindow | undefined = undefined;
   windowSince = 0;
-  /** Its branches, and which of them are shut. */
-  readonly branches = new Set<Branch>();
-  readonly shut = new Set<Branch>();
+  /** Its branches, linked by `nextOfLane`; and which of them are shut. */
+  branch: Branch | undefined = undefined;
+  shut: Set<Branch> | undefined = undefined;
   /** When it opens, while an alarm is set. */
   at = 0;
   heapIndex = -1;
@@ -142,6 +142,7 @@ export class Lanes {
   }
 
   shut(branch: Branch, lane: Lane, now: number): void {
+    lane.shut ??= new Set();
     lane.shut.add(branch);
     if (lane.heapIndex === -1 && lane.waitsForTime) this.#alarms.set(lane, lane.opensAt(now));
   }
@@ -183,7 +184,7 @@ export class Lanes {
 
   /** Something may have opened the lane, or changed what it waits for. */
   #review(lane: Lane, now: number): void {
-    if (lane.shut.size === 0) return;
+    if (lane.shut === undefined) return;
     if (lane.isOpen(now)) {
       this.#alarms.lift(lane);
       this.#onOpen(lane);
@@ -228,7 +229,7 @@ export class Lanes {
 
   #forget(lane: Lane): void {
     this.#alarms.lift(lane);
-    for (const branch of lane.branches) branch.remove();
+    while (lane.branch !== undefined) lane.branch.remove();
     this.#lanes.delete(lane.name);
     const { family } = lane;
     family.lanes.delete(lane);

@@ -88,8 +88,13 @@ export class Branch implements HeapItem, Ranked {
   readonly lane: Lane | undefined;
   isShut = false;
   readonly heap = new Heap<Branch | Run>(isBefore);
-  readonly branches = new Map<Lane, Branch>();
-  readonly runs = new Map<number, Run>();
+  /** The other branches of its lane. */
+  previousOfLane: Branch | undefined = undefined;
+  nextOfLane: Branch | undefined = undefined;
+  #branches: Map<Lane, Branch> | undefined = undefined;
+  /** The run that was asked for last, or all once there were two: most branches have one. */
+  #run: Run | undefined = undefined;
+  #runs: Map<number, Run> | undefined = undefined;
 
   constructor(parent?: Branch, lane?: Lane) {
     this.parent = parent;
@@ -101,33 +106,49 @@ export class Branch implements HeapItem, Ranked {
   }
 
   through(lane: Lane): Branch {
-    let branch = this.branches.get(lane);
+    this.#branches ??= new Map();
+    let branch = this.#branches.get(lane);
     if (branch === undefined) {
       branch = new Branch(this, lane);
-      this.branches.set(lane, branch);
-      lane.branches.add(branch);
+      this.#branches.set(lane, branch);
+      branch.nextOfLane = lane.branch;
+      if (lane.branch !== undefined) lane.branch.previousOfLane = branch;
+      lane.branch = branch;
     }
     return branch;
   }
 
   runOf(priority: number): Run {
-    let run = this.runs.get(priority);
+    if (this.#run?.priority === priority) return this.#run;
+    let run = this.#runs?.get(priority);
     if (run === undefined) {
       run = new Run(priority, this);
-      this.runs.set(priority, run);
+      if (this.#run !== undefined && this.#runs === undefined) this.#runs = new Map([[this.#run.priority, this.#run]]);
+      this.#runs?.set(priority, run);
     }
+    this.#run = run;
     return run;
+  }
+
+  /** A run is empty: it is forgotten, if there are many. */
+  dropRun(run: Run): void {
+    if (this.#runs === undefined || this.#runs.size <= MANY) return;
+    this.#runs.delete(run.priority);
+    if (this.#run === run) this.#run = undefined;
   }
 
   /** Nobody comes this way any more. */
   remove(): void {
     const { parent, lane } = this;
     if (parent !== undefined && lane !== undefined) {
-      parent.branches.delete(lane);
-      lane.branches.delete(this);
-      lane.shut.delete(this);
+      parent.#branches!.delete(lane);
+      const { previousOfLane, nextOfLane } = this;
+      if (previousOfLane === undefined) lane.branch = nextOfLane;
+      else previousOfLane.nextOfLane = nextOfLane;
+      if (nextOfLane !== undefined) nextOfLane.previousOfLane = previousOfLane;
+      lane.shut?.delete(this);
     }
-    for (const branch of this.branches.values()) branch.remove();
+    if (this.#branches !== undefined) for (const branch of this.#branches.values()) branch.remove();
   }
 }
 
@@ -189,7 +210,7 @@ export class ReadyQueue {
     run.remove(call);
     if (wasTop) {
       place(run);
-      if (run.top === undefined && run.parent.runs.size > MANY) run.parent.runs.delete(run.priority);
+      if (run.top === undefined) run.parent.dropRun(run);
     }
     const shelf = this.#shelf(call.queue);
     if (--shelf.calls > 0 || this.#shelves.size <= MANY) return;
@@ -212,8 +233,8 @@ export class ReadyQueue {
 
   /** A lane has opened. */
   open(lane: Lane): void {
-    const branches = [...lane.shut];
-    lane.shut.clear();
+    const branches = lane.shut ?? [];
+    lane.shut = undefined;
     for (const branch of branches) {
       branch.isShut = false;
       place(branch);

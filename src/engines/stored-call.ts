@@ -1,8 +1,9 @@
 /** A call as the memory engine holds it: its record, and where it is. */
 import type { Deadline } from '../manager/deadlines.ts';
 import type { HeapItem } from '../manager/heap.ts';
+import type { ListNode } from '../manager/list.ts';
 import type { Consumer } from './consumers.ts';
-import type { KeyPlace } from './duplicates.ts';
+import type { Siblings } from './duplicates.ts';
 import type { CallFilter, CallRecord, CallState, DuplicatePolicy, NewCall, Retention } from './engine.ts';
 import type { Lane } from './lanes.ts';
 import type { Run } from './ready-queue.ts';
@@ -62,7 +63,8 @@ export class StoredCall implements HeapItem {
   /** Until it ends. */
   lanes: readonly Lane[] = NO_LANES;
   /** While it is active among those of its key, or held. */
-  keyPlace: KeyPlace | undefined = undefined;
+  siblings: Siblings | undefined = undefined;
+  sibling: ListNode<StoredCall> | undefined = undefined;
 
   /** While it is started: who has it, and by which token. */
   holder: Consumer | undefined = undefined;
