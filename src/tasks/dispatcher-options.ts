@@ -4,7 +4,6 @@ import { type Engine, memoryEngine } from '../engines/index.ts';
 import {
   COUNT,
   checkNames,
-  checkNumber,
   checkObject,
   DURATION,
   LIMIT_OR_NOW,
@@ -131,22 +130,5 @@ export function checkStop(options: DispatcherStopOptions): { graceMs: number; ti
   return {
     graceMs: optionalNumber('graceMs', options.graceMs, LIMIT_OR_NOW, 5_000),
     timeoutMs: optionalNumber('timeoutMs', options.timeoutMs, LIMIT_OR_NOW, 30_000),
-  };
-}
-
-/** How `poll` asks. */
-export interface PollOptions extends Omit<import('./types.ts').SubmitOptions, 'id'> {
-  /** The pause between two calls. Default 1,000. */
-  readonly everyMs?: number | undefined;
-  /** When to give up. Default 60,000. */
-  readonly untilMs?: number | undefined;
-  /** Ends it early. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-export function checkPoll({ everyMs, untilMs }: PollOptions): { everyMs: number; untilMs: number } {
-  return {
-    everyMs: everyMs === undefined ? 1_000 : checkNumber('everyMs', everyMs, { min: 0 }),
-    untilMs: untilMs === undefined ? 60_000 : checkNumber('untilMs', untilMs, { min: 0, infinite: true }),
   };
 }

@@ -1,30 +1,28 @@
 /** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them. It only wires them. */
-import { EventEmitter } from 'node:events';
-import { CallEndedError, UnknownCallError } from '../engines/errors.ts';
-import type { CallFilter, CallRecord, Delivery, Engine, Failure } from '../engines/index.ts';
-import { isEnded } from '../engines/moves.ts';
+import type { CallFilter, Delivery, Engine, Failure } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
-import { DeadlineExceededError } from '../go/errors.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
-import { TaskManager } from '../manager/manager.ts';
 import { sleep } from '../manager/resources.ts';
 import type { Call } from './call.ts';
+import { type Canceled, cancelAll } from './cancel.ts';
+import type { Ending } from './conclusion.ts';
 import { Consumer } from './consumer.ts';
 import { definitionOf } from './define-task.ts';
+import { type DispatcherEvents, Events } from './dispatcher-events.ts';
 import {
   checkDispatcherOptions,
-  checkPoll,
   checkStop,
   type DispatcherOptions,
   type DispatcherSettings,
   type DispatcherStopOptions,
-  type PollOptions,
 } from './dispatcher-options.ts';
 import { errorToJson } from './error-json.ts';
+import { type PollOptions, poll } from './poll.ts';
 import { checkQueues, type QueueMap, Queues, queueLane } from './queues.ts';
 import { Calls, DeadLetters } from './records.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
-import { type Ending, type Parent, Run, type RunHost } from './run.ts';
+import { type Parent, Run, type RunHost } from './run.ts';
+import { Staff } from './staff.ts';
 import { CallSubmitter } from './submitter.ts';
 import type { SubmitOptions, Task } from './types.ts';
 
@@ -45,23 +43,8 @@ export interface DispatcherStopSummary {
   readonly left: number;
 }
 
-/** The events of a dispatcher, by name, with what their listeners get. */
-export interface DispatcherEvents {
-  /** An operation of the engine has failed, so many times in a row by now; it is tried again. */
-  engineFailed: [failure: { readonly error: unknown; readonly failures: number }];
-  /** Nothing runs here any more. */
-  idle: [];
-  /** What no call can be told of: a hook or a listener that threw, an update that couldn't be stored. */
-  error: [error: unknown];
-}
-
-/** What became of one call that was to be canceled: it had ended, or was forgotten; it is canceled; its run is told to end. */
-export type Canceled = 'canceled' | 'requested' | 'ended';
-
+/** What is left of a stop's time is for those who don't hear. */
 const KILL_MS = 1_000;
-/** So many calls at a time are asked for. */
-const PAGE = 1_000;
-const NOTHING_YET = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
 
 /**
  * Runs calls of registered tasks: submits them to an engine, fetches them when there is room, runs them on
@@ -88,59 +71,65 @@ export class Dispatcher {
   readonly #submitter: CallSubmitter;
   readonly #consumer: Consumer;
   readonly #queues: Queues;
-  readonly #events = new EventEmitter<DispatcherEvents>({ captureRejections: true });
+  readonly #staff: Staff;
+  readonly #events: Events;
   readonly #stopping = new AbortController();
   readonly #host: RunHost;
-  /** Runs whose function is alive, or soon will be, by manager; and the managers where one waits for a worker. */
-  readonly #alive = new Map<string, number>();
-  readonly #waiting = new Set<string>();
-  #isLaunching = false;
-  #manager: TaskManager<unknown> | undefined;
   #state: DispatcherState = 'new';
   #started: Promise<void> | undefined;
   #stopped: Promise<DispatcherStopSummary> | undefined;
   #letProcessGo: (() => void) | undefined;
-  #sinceStop = { ...NOTHING_YET };
+  readonly #sinceStop = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
+  /** The last change of the queues: the next one comes after it. */
+  #queuesSet: Promise<void> = Promise.resolve();
 
   /** @throws TypeError or RangeError when an option is wrong, or a task is registered twice */
   constructor(options: DispatcherOptions) {
     const settings = checkDispatcherOptions(options);
-    const { engine, registry, queues, order, name, leaseMs, maxPayloadBytes, hooks } = settings;
+    const { engine, registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
     this.#settings = settings;
     this.#engine = engine;
     this.tasks = registry;
     this.calls = new Calls(engine);
     this.deadLetters = new DeadLetters(engine);
     this.#submitter = new CallSubmitter(settings);
+    this.#events = new Events(settings.logger);
     this.#queues = new Queues(order);
     this.#queues.set(queues ?? queuesOf(registry));
+    const report = (error: unknown, what: string) => this.#events.report(error, what);
+    this.#staff = new Staff({
+      clock: engine.clock,
+      concurrency,
+      managers,
+      onRoom: () => this.#consumer.wake(),
+      onError: (error) => report(error, 'something failed beside a run'),
+    });
     this.#host = {
       stopping: this.#stopping.signal,
       maxPayloadBytes,
       hooks,
-      tell: (run, what) => this.#consumer.tell(run, what),
-      update: (run, update) => engine.update(run.lease, update),
+      clock: engine.clock,
+      report,
+      end: ({ lease }, what) => this.#consumer.end(lease, what),
+      tell: ({ lease }, what) => this.#consumer.tell(lease, what),
+      update: ({ lease }, update) => engine.update(lease, update),
       submit: (task, input, options, parent) => this.#submit(task, input, options, parent),
-      setTimeout: (fn, ms) => engine.clock.setTimeout(fn, ms),
-      clearTimeout: (timer) => engine.clock.clearTimeout(timer),
-      now: () => engine.clock.now(),
-      report: (error, what) => this.#report(error, what),
       begun: (run) => this.#begun(run),
       freed: (run) => this.#freed(run),
-      ended: (_, ending) => this.#ended(ending),
+      ended: (run, ending) => this.#ended(run, ending),
     };
     this.#consumer = new Consumer(
       name,
       engine,
       {
         prepare: () => this.#setLimits(),
-        room: () => this.#room(),
-        requests: (max) => [this.#queues.share(max), this.#queues.request(max)].filter((round) => round !== undefined),
+        room: () => this.#staff.room(),
+        plan: (max) => this.#queues.plan(max),
+        fetched: (request, deliveries) => this.#queues.fetched(request, deliveries),
         accept: (delivery) => this.#accept(delivery),
         launch: (run) => this.#launch(run),
-        onMessage: () => {},
-        onEngineFailed: (error, failures) => this.#engineFailed(error, failures),
-        report: (error, what) => this.#report(error, what),
+        failed: (error, failures) => this.#engineFailed(error, failures),
+        report,
       },
       leaseMs,
     );
@@ -158,25 +147,17 @@ export class Dispatcher {
 
   /**
    * Begins to take calls. Resolves when the engine has been reached, however long that takes (`engineFailed` tells).
-   * Rejects with a ShutdownError after a stop.
+   * Rejects with a ShutdownError when it is stopped before. A second call returns the same promise.
    */
   start(): Promise<void> {
     if (this.#state === 'stopping' || this.#state === 'stopped') return Promise.reject(this.#shutdownError());
     if (this.#started === undefined) {
       this.#state = 'running';
       this.#letProcessGo = holdProcess();
-      const { concurrency, managers } = this.#settings;
-      if (!managers.has('default')) {
-        const { clock } = this.#engine;
-        this.#manager = new TaskManager<unknown>({
-          workerCount: concurrency,
-          maxWorkerCount: concurrency,
-          burstIntervalMs: 0,
-          collector: false,
-          clock,
-        });
-      }
+      this.#staff.start();
       this.#started = this.#consumer.start();
+      // Who hasn't waited for it needn't hear that it was stopped.
+      this.#started.catch(() => {});
     }
     return this.#started;
   }
@@ -207,7 +188,7 @@ export class Dispatcher {
 
   /**
    * Calls a task again and again until what it gives is what one waits for, and resolves to that. Rejects with a
-   * DeadlineExceededError when it isn't in time.
+   * DeadlineExceededError when it isn't in time, and with the failure of a call that fails.
    */
   async poll<I, O>(
     task: Task<I, O>,
@@ -215,18 +196,8 @@ export class Dispatcher {
     until: (output: O) => boolean | PromiseLike<boolean>,
     options: PollOptions = {},
   ): Promise<O> {
-    const { everyMs, untilMs } = checkPoll(options);
-    const { everyMs: _, untilMs: __, signal = new AbortController().signal, ...submission } = options;
-    const { clock } = this.#engine;
-    const end = clock.now() + untilMs;
-    for (;;) {
-      const output = await this.call(task, input, submission);
-      if (await until(output)) return output;
-      if (clock.now() + everyMs > end) {
-        throw new DeadlineExceededError(`${task.name} has not given what was waited for within ${untilMs} ms`);
-      }
-      await sleep(signal, everyMs, clock);
-    }
+    const submit = (submission: SubmitOptions) => this.submit(task, input, submission);
+    return poll({ clock: this.#engine.clock, name: task.name, submit, until }, options);
   }
 
   /**
@@ -235,21 +206,17 @@ export class Dispatcher {
    */
   async cancel(which: string | CallFilter, reason?: unknown): Promise<ReadonlyMap<string, Canceled>> {
     const error = errorToJson(canceledBecause(reason));
-    const outcomes = new Map<string, Canceled>();
-    if (typeof which === 'string') outcomes.set(which, await this.#engine.cancel(which, error));
-    else for (const id of await this.#idsOf(which)) outcomes.set(id, await this.#cancelOne(id, error));
-    return outcomes;
+    if (typeof which === 'string') return new Map([[which, await this.#engine.cancel(which, error)]]);
+    return cancelAll(this.#engine, which, error);
   }
 
   /** Another set of queues from now on: their order, weights and limits. What runs goes on. */
   async setQueues(queues: QueueMap): Promise<void> {
     checkQueues(queues);
-    const gone = this.#queues.names;
-    this.#queues.set(queues);
-    for (const name of new Set([...gone, ...this.#queues.names])) {
-      await this.#engine.limit(queueLane(name), this.#queues.limitOf(name));
-    }
-    this.#consumer.wake();
+    this.#refuseAfterStop(undefined);
+    const change = this.#queuesSet.then(() => this.#setQueues(queues));
+    this.#queuesSet = change.catch(() => {});
+    return change;
   }
 
   /**
@@ -259,7 +226,12 @@ export class Dispatcher {
   stop(options: DispatcherStopOptions = {}): Promise<DispatcherStopSummary> {
     try {
       const times = checkStop(options);
-      this.#stopped ??= this.#stop(times);
+      this.#stopped ??= new Promise((resolve, reject) => {
+        // In the next microtask, as those who are told may stop it as well.
+        this.#state = 'stopping';
+        this.#consumer.drain();
+        queueMicrotask(() => this.#stop(times).then(resolve, reject));
+      });
       return this.#stopped;
     } catch (error) {
       return Promise.reject(error);
@@ -271,15 +243,15 @@ export class Dispatcher {
     await this.stop();
   }
 
-  /** Listens. A listener that throws goes to `error`. */
+  /** Listens. What a listener throws, or rejects with, goes to the `error` event and the logger. */
   on<E extends keyof DispatcherEvents>(event: E, listener: (...args: DispatcherEvents[E]) => void): this {
-    this.#events.on(event, listener as never);
+    this.#events.on(event, listener);
     return this;
   }
 
   /** Listens no more. */
   off<E extends keyof DispatcherEvents>(event: E, listener: (...args: DispatcherEvents[E]) => void): this {
-    this.#events.off(event, listener as never);
+    this.#events.off(event, listener);
     return this;
   }
 
@@ -315,20 +287,19 @@ export class Dispatcher {
     }
   }
 
-  #room(): Record<string, number> {
-    const room: Record<string, number> = {};
-    if (this.#manager !== undefined) room['default'] = this.#settings.concurrency - (this.#alive.get('default') ?? 0);
-    for (const [name, manager] of this.#settings.managers) {
-      // Where others work too, one call may stand in their line, or it would never have its turn.
-      room[name] = this.#waiting.has(name) ? 0 : Math.max(1, manager.stats().idleWorkers);
-    }
-    return room;
+  async #setQueues(queues: QueueMap): Promise<void> {
+    const next = new Queues(this.#settings.order);
+    next.set(queues);
+    // Those that are gone keep theirs: others may work on them.
+    for (const name of next.names) await this.#engine.limit(queueLane(name), next.limitOf(name));
+    this.#queues.set(queues);
+    this.#consumer.wake();
   }
 
   #accept(delivery: Delivery): Run | Failure {
-    const { record } = delivery;
+    const { task, version } = delivery.record;
     try {
-      const run = new Run(this.#host, delivery, this.tasks.resolve(record.task, record.version));
+      const run = new Run(this.#host, delivery, this.tasks.resolve(task, version));
       return run.obstacle() ?? run;
     } catch (error) {
       // Whoever has the task can resubmit it.
@@ -337,130 +308,75 @@ export class Dispatcher {
   }
 
   #launch(run: Run): void {
-    const { manager, queue } = run.record;
-    this.#alive.set(manager, (this.#alive.get(manager) ?? 0) + 1);
-    this.#queues.began(queue);
-    this.#waiting.add(manager);
-    this.#isLaunching = true;
-    run.start(this.#settings.managers.get(manager) ?? this.#manager!);
-    this.#isLaunching = false;
+    this.#queues.began(run.record.queue);
+    this.#staff.launch(run);
   }
 
-  #begun({ record: { manager } }: Run): void {
-    // What began at once, waited for nobody's worker.
-    if (this.#waiting.delete(manager) && !this.#isLaunching) this.#consumer.wake();
-  }
-
-  #freed({ record: { manager, queue } }: Run): void {
-    this.#waiting.delete(manager);
-    const alive = this.#alive.get(manager)! - 1;
-    if (alive === 0) this.#alive.delete(manager);
-    else this.#alive.set(manager, alive);
-    this.#queues.ended(queue);
+  #begun(run: Run): void {
+    this.#staff.begun(run);
     this.#consumer.wake();
   }
 
-  #ended(ending: Ending): void {
-    if (this.#state === 'stopping') {
-      const as = ending === 'retried' ? 'failed' : ending;
-      if (as !== 'lost') this.#sinceStop[as]++;
+  #freed(run: Run): void {
+    this.#staff.freed(run);
+    this.#queues.ended(run.record.queue);
+    this.#consumer.wake();
+  }
+
+  #ended({ lease }: Run, ending: Ending): void {
+    this.#consumer.forget(lease);
+    if (this.#state === 'stopping' && ending !== 'lost') {
+      this.#sinceStop[ending === 'retried' ? 'failed' : ending]++;
     }
-    this.#consumer.wake();
-    if (this.#consumer.size === 0 && this.#events.listenerCount('idle') > 0) this.#emit('idle');
+    if (this.#consumer.size === 0) this.#events.emit('idle');
   }
 
   #engineFailed(error: unknown, failures: number): void {
-    this.#settings.logger?.warn('the engine has failed', error);
-    this.#emit('engineFailed', { error, failures });
+    this.#events.log('warn', 'the engine has failed', error);
+    this.#events.emit('engineFailed', { error, failures });
   }
 
-  // ---- the rest -------------------------------------------------------------------------------------------------------
-
-  /** The calls that match and have not ended; of those that are named by their ids alone, all. */
-  async #idsOf(filter: CallFilter): Promise<Iterable<string>> {
-    const { id, ...rest } = filter;
-    if (id !== undefined && Object.values(rest).every((wanted) => wanted === undefined)) {
-      return typeof id === 'string' ? [id] : id;
-    }
-    const ids = new Set<string>();
-    const seen: string[] = [];
-    for (;;) {
-      const page = await this.#pageAfter(filter, seen);
-      for (const { id, state } of page) {
-        seen.push(id);
-        if (!isEnded(state)) ids.add(id);
-      }
-      if (page.length < PAGE) return ids;
-    }
-  }
-
-  /** The next page after the last call seen that isn't forgotten meanwhile. */
-  async #pageAfter(filter: CallFilter, seen: string[]): Promise<CallRecord[]> {
-    for (;;) {
-      const after = seen.at(-1);
-      try {
-        return await this.#engine.scan(filter, { limit: PAGE, ...(after !== undefined && { after }) });
-      } catch (error) {
-        if (after === undefined || !(error instanceof UnknownCallError)) throw error;
-        seen.pop();
-      }
-    }
-  }
-
-  async #cancelOne(id: string, error: string): Promise<Canceled> {
-    try {
-      return await this.#engine.cancel(id, error);
-    } catch (refusal) {
-      if (refusal instanceof CallEndedError || refusal instanceof UnknownCallError) return 'ended';
-      throw refusal;
-    }
-  }
+  // ---- the end --------------------------------------------------------------------------------------------------------
 
   async #stop({ graceMs, timeoutMs }: { graceMs: number; timeoutMs: number }): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
-    this.#state = 'stopping';
-    this.#consumer.drain();
     const reason = new ShutdownError('the dispatcher is stopping');
     this.#stopping.abort(reason);
-    const quiet = this.#consumer.quiet();
+    // What waits for a worker needs no time to end.
+    for (const run of this.#consumer.runs) if (!run.hasBegun) run.end('requeued', reason);
     const timers = [
       clock.setTimeout(() => this.#endRuns(reason, false), graceMs),
       clock.setTimeout(() => this.#endRuns(reason, true), timeoutMs),
     ];
-    if (graceMs <= 0) this.#endRuns(reason, false);
-    const patience = new AbortController();
-    await Promise.race([quiet, sleep(patience.signal, timeoutMs + KILL_MS, clock).catch(() => {})]);
-    patience.abort();
+    if (graceMs === 0) this.#endRuns(reason, false);
+    if (timeoutMs === 0) this.#endRuns(reason, true);
+    await this.#within(timeoutMs + KILL_MS, this.#consumer.quiet());
     for (const timer of timers) clock.clearTimeout(timer);
     const left = this.#consumer.size;
-    await this.#consumer.end();
-    await (left > 0 ? this.#manager?.kill(reason) : this.#manager?.stop());
-    if (this.#settings.ownsEngine) await this.#engine.close();
-    this.#state = 'stopped';
-    this.#letProcessGo?.();
+    try {
+      await this.#within(KILL_MS, this.#consumer.leave());
+      await this.#staff.end(reason);
+      if (this.#settings.ownsEngine) await this.#engine.close();
+    } finally {
+      this.#state = 'stopped';
+      this.#letProcessGo?.();
+    }
     return { ...this.#sinceStop, left };
+  }
+
+  /** Waits, but no longer. */
+  async #within(ms: number, wait: Promise<void>): Promise<void> {
+    const patience = new AbortController();
+    await Promise.race([wait, sleep(patience.signal, ms, this.#engine.clock).catch(() => {})]);
+    patience.abort();
   }
 
   /** Ends what runs as its task says, or all of it. */
   #endRuns(reason: ShutdownError, all: boolean): void {
-    for (const run of [...this.#consumer.runs]) {
+    for (const run of this.#consumer.runs) {
       const { onShutdown } = run.definition;
       if (onShutdown === 'stop') run.end('canceled', reason);
       else if (onShutdown === 'requeue' || all) run.end('requeued', reason);
-    }
-  }
-
-  #report(error: unknown, what: string): void {
-    this.#settings.logger?.error(what, error);
-    if (this.#events.listenerCount('error') > 0) this.#emit('error', error);
-  }
-
-  #emit<E extends keyof DispatcherEvents>(event: E, ...args: DispatcherEvents[E]): void {
-    try {
-      this.#events.emit(event, ...(args as never));
-    } catch (error) {
-      if (event === 'error') this.#settings.logger?.error('a listener of the error event threw', error);
-      else this.#report(error, `a listener of the ${event} event threw`);
     }
   }
 }

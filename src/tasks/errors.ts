@@ -38,6 +38,9 @@ export class InvalidOutputError extends ErrandError {
   }
 }
 
+/** Inside only: what was stored can't be read. It waits among the dead letters for somebody who can. */
+export class UnreadableError extends InvalidInputError {}
+
 /** The principals of a call may not run this task. */
 export class ForbiddenError extends ErrandError {
   constructor(message = 'the caller may not run this task', options?: ErrorOptions) {

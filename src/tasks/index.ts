@@ -3,16 +3,12 @@
 export * from '../engines/index.ts';
 export { Call, type CallMove, waitForAll, waitForAny } from './call.ts';
 export type { CallInfo } from './call-info.ts';
+export type { Canceled } from './cancel.ts';
 export { defineTask } from './define-task.ts';
 export type { Definition } from './definition.ts';
-export {
-  type Canceled,
-  Dispatcher,
-  type DispatcherEvents,
-  type DispatcherState,
-  type DispatcherStopSummary,
-} from './dispatcher.ts';
-export type { DispatcherOptions, DispatcherStopOptions, PollOptions } from './dispatcher-options.ts';
+export { Dispatcher, type DispatcherState, type DispatcherStopSummary } from './dispatcher.ts';
+export type { DispatcherEvents } from './dispatcher-events.ts';
+export type { DispatcherOptions, DispatcherStopOptions } from './dispatcher-options.ts';
 export {
   DuplicateCallError,
   ForbiddenError,
@@ -25,6 +21,7 @@ export {
   WorkerLostError,
 } from './errors.ts';
 export { type ExampleOptions, testExamples } from './examples.ts';
+export type { PollOptions } from './poll.ts';
 export type { QueueMap, QueueOptions } from './queues.ts';
 export type { Calls, DeadLetterFilter, DeadLetters } from './records.ts';
 export { type Fake, TaskRegistry, type Undo } from './registry.ts';

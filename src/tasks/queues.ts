@@ -1,5 +1,5 @@
 /** Which queues a dispatcher takes calls from, in which order, and how many of each it may run. */
-import type { LaneLimit } from '../engines/index.ts';
+import type { Delivery, FetchRequest, LaneLimit } from '../engines/index.ts';
 import { COUNT, checkNames, checkNumber, checkObject, DURATION, optionalNumber } from '../manager/checks.ts';
 
 /** What can be said of one queue. */
@@ -17,11 +17,17 @@ export type QueueMap = Readonly<Record<string, QueueOptions>>;
 
 interface QueueState {
   readonly name: string;
-  concurrency: number;
-  weight: number;
-  /** Of the smooth weighted round robin. */
-  credit: number;
+  readonly concurrency: number;
+  readonly weight: number;
+  /** By weight: where its turn is. Each call delivered moves it on by 1 / weight. */
+  turn: number;
+  /** Whether it had nothing left when it was last asked, or no room. Meanwhile it saves up no turns. */
+  isIdle: boolean;
+  /** Whether it had nothing left in this very look, whose room others may have now. */
+  isDry: boolean;
 }
+
+type Request = FetchRequest['queues'][number];
 
 /** The lane of all calls of a queue. */
 export function queueLane(name: string): string {
@@ -49,6 +55,8 @@ export class Queues {
   readonly #order: 'strict' | 'weighted';
   #states: QueueState[] = [];
   #options: QueueMap = {};
+  /** By weight: the turn of the last call delivered. */
+  #turn = 0;
 
   constructor(order: 'strict' | 'weighted') {
     this.#order = order;
@@ -61,11 +69,14 @@ export class Queues {
   /** Another set of queues from now on; what runs of those that are gone comes to its end. */
   set(queues: QueueMap): void {
     this.#options = queues;
+    this.#turn = 0;
     this.#states = Object.entries(queues).map(([name, { concurrency = Number.POSITIVE_INFINITY, weight = 1 }]) => ({
       name,
       concurrency,
       weight,
-      credit: 0,
+      turn: 0,
+      isIdle: false,
+      isDry: false,
     }));
   }
 
@@ -85,35 +96,84 @@ export class Queues {
     else this.#running.set(name, running);
   }
 
-  /** What to ask for when there is room for `max` calls: of each queue, in order, how many at most. */
-  request(max: number): { name: string; max: number }[] {
-    return this.#states
-      .map((state) => ({ name: state.name, max: Math.min(max, this.#roomOf(state)) }))
-      .filter((queue) => queue.max > 0);
+  /** What to ask for when there is room for `max` calls: of which queues, in order, and how many of each at most. */
+  plan(max: number): Request[] {
+    if (this.#order === 'weighted') return this.#shares(max);
+    return this.#states.map((state) => requestOf(state, Math.min(max, this.#roomOf(state)))).filter(isSome);
+  }
+
+  /** What has come of a request. */
+  fetched({ queues, max }: FetchRequest, deliveries: readonly Delivery[]): void {
+    if (this.#order === 'strict') return;
+    const counts = new Map<string, number>();
+    for (const { record } of deliveries) counts.set(record.queue, (counts.get(record.queue) ?? 0) + 1);
+    const isFull = deliveries.length === max;
+    // Those after it weren't asked if it has filled the room.
+    const last = queues.findLastIndex(({ name }) => counts.has(name));
+    const now = this.#turn;
+    for (const [index, { name, max: asked }] of queues.entries()) {
+      const state = this.#states.find((each) => each.name === name);
+      if (state === undefined) continue;
+      const count = counts.get(name) ?? 0;
+      if (count > 0) {
+        const turn = turnOf(state, now);
+        state.turn = turn + count / state.weight;
+        state.isIdle = false;
+        this.#turn = Math.max(this.#turn, turn + (count - 1) / state.weight);
+      }
+      if (count < asked && (!isFull || index < last)) {
+        state.isIdle = true;
+        state.isDry = true;
+      }
+    }
+    // The look is over: there is no room, or nothing more.
+    if (isFull || deliveries.length === 0) for (const state of this.#states) state.isDry = false;
   }
 
   /**
-   * The same where `max` is shared by weight: after nginx's smooth weighted round robin, so that shares hold over any
-   * number of turns. Undefined where the order is strict.
+   * By weight: who is to have the next call, and the next, as if all queues had some; then, for what these leave, those
+   * that have no share in so little room, or have nothing left.
    */
-  share(max: number): { name: string; max: number }[] | undefined {
-    if (this.#order === 'strict' || max === 0) return undefined;
-    const rooms = new Map(this.#states.map((state) => [state, this.#roomOf(state)]));
-    const shares = new Map<string, number>();
+  #shares(max: number): Request[] {
+    const rest = this.#states.map((state) => ({
+      state,
+      turn: turnOf(state, this.#turn),
+      room: Math.min(max, this.#roomOf(state)),
+      share: 0,
+    }));
+    const open = rest.filter(({ room }) => room > 0).sort((a, b) => a.turn - b.turn);
+    for (const { state, room } of rest) if (room === 0) state.isIdle = true;
+    const shared: typeof open = [];
     for (let left = max; left > 0; left--) {
-      const open = this.#states.filter((state) => rooms.get(state)! > 0);
-      if (open.length === 0) break;
-      const total = open.reduce((sum, { weight }) => sum + weight, 0);
-      for (const state of open) state.credit += state.weight;
-      const best = open.reduce((a, b) => (b.credit > a.credit ? b : a));
-      best.credit -= total;
-      rooms.set(best, rooms.get(best)! - 1);
-      shares.set(best.name, (shares.get(best.name) ?? 0) + 1);
+      let next: (typeof open)[number] | undefined;
+      for (const queue of open) {
+        if (queue.state.isDry || queue.share === queue.room) continue;
+        if (next === undefined || queue.turn < next.turn) next = queue;
+      }
+      if (next === undefined) break;
+      if (next.share === 0) shared.push(next);
+      next.share++;
+      next.turn += 1 / next.state.weight;
     }
-    return [...shares].map(([name, count]) => ({ name, max: count }));
+    return [
+      ...shared.map(({ state, share }) => requestOf(state, share)),
+      ...open.filter(({ share }) => share === 0).map(({ state, room }) => requestOf(state, room)),
+    ];
   }
 
   #roomOf({ name, concurrency }: QueueState): number {
     return Math.max(0, concurrency - (this.#running.get(name) ?? 0));
   }
+}
+
+function turnOf({ turn, isIdle }: QueueState, now: number): number {
+  return isIdle ? Math.max(turn, now) : turn;
+}
+
+function requestOf({ name }: QueueState, max: number): Request {
+  return { name, max };
+}
+
+function isSome({ max }: Request): boolean {
+  return max > 0;
 }

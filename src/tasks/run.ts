@@ -7,32 +7,23 @@
 
 import { StaleLeaseError } from '../engines/errors.ts';
 import type { CallRecord, Delivery, Engine, Failure, Lease, Update } from '../engines/index.ts';
-import type { ClockTimer } from '../go/clock.ts';
-import { CanceledError } from '../go/errors.ts';
+import type { Clock, ClockTimer } from '../go/clock.ts';
 import type { TaskContext } from '../manager/context.ts';
-import { ShutdownError } from '../manager/errors.ts';
 import type { TaskManager } from '../manager/manager.ts';
-import { pauseBefore, type Reporter, worthRetrying } from '../manager/retry.ts';
+import type { Reporter } from '../manager/retry.ts';
 import { schedulerOf, submitTo } from '../manager/submitter.ts';
-import { CANCELED, COMPLETED, type Task as ManagerTask, Receiver, type State, TIMED_OUT } from '../manager/task.ts';
-import type { RetryPolicy } from '../manager/types.ts';
+import { CANCELED, type Task as ManagerTask, Receiver, type State } from '../manager/task.ts';
 import { isAllowed } from './authorize.ts';
 import type { Call } from './call.ts';
+import { conclude, type Ending, type Outcome, type Verdict } from './conclusion.ts';
 import type { Definition } from './definition.ts';
 import { errorToJson } from './error-json.ts';
-import {
-  ForbiddenError,
-  InvalidInputError,
-  InvalidOutputError,
-  NotRegisteredError,
-  SkipTask,
-  StalledError,
-  WorkerLostError,
-} from './errors.ts';
-import { decodePayload, encodePayload } from './payload.ts';
+import { ForbiddenError, StalledError, UnreadableError, WorkerLostError } from './errors.ts';
+import { decodePayload } from './payload.ts';
 import type { AnyTask } from './registry.ts';
 import { RunContext } from './run-context.ts';
 import type { CallerContext, SubmitOptions } from './types.ts';
+import { Utterances } from './utterances.ts';
 import { validate } from './validate.ts';
 
 /** What a run asks of its dispatcher. */
@@ -40,9 +31,12 @@ export interface RunHost extends Reporter {
   readonly stopping: AbortSignal;
   readonly maxPayloadBytes: number;
   readonly hooks: RunHooks;
-  /** Tells the engine something of a lease, again and again if need be. False when the lease is stale. */
+  readonly clock: Clock;
+  /** Tells the engine of the end, again and again if need be. False when the lease is stale. */
+  end(run: Run, what: (engine: Engine) => Promise<void>): Promise<boolean>;
+  /** Tells the engine something that matters, in the same way. */
   tell(run: Run, what: (engine: Engine) => Promise<void>): Promise<boolean>;
-  /** Tells the engine something of a call that runs. */
+  /** Tells the engine something of the way. */
   update(run: Run, update: Update): Promise<void>;
   submit(
     task: AnyTask | string,
@@ -50,12 +44,9 @@ export interface RunHost extends Reporter {
     options: SubmitOptions | undefined,
     parent: Parent | undefined,
   ): Promise<Call<unknown>>;
-  setTimeout(fn: () => void, ms: number): ClockTimer;
-  clearTimeout(timer: ClockTimer): void;
-  now(): number;
   /** Its function begins: it waits for a worker no more. */
   begun(run: Run): void;
-  /** Its function has returned: there is room for another. */
+  /** Its function has returned, or will never begin: there is room for another. */
   freed(run: Run): void;
   /** The engine has been told. */
   ended(run: Run, ending: Ending): void;
@@ -81,26 +72,18 @@ export interface RunInfo {
   readonly queue: string;
 }
 
-/** What is called around runs. */
+/** What is called around runs, and awaited. */
 export interface RunHooks {
+  /** Before each run, on its worker, with its input. What it throws, the run fails with. */
   readonly beforeRun?: ((run: RunInfo, input: unknown) => unknown) | undefined;
+  /** After a run that has succeeded, with its output, before anybody knows. What it throws is reported. */
   readonly afterRun?: ((run: RunInfo, output: unknown) => unknown) | undefined;
+  /** After a run that has failed, timed out or stalled, before it is tried again. What it throws is reported. */
   readonly onError?: ((run: RunInfo, error: unknown) => unknown) | undefined;
-}
-
-/** What a run came to. */
-export type Ending = 'completed' | 'failed' | 'retried' | 'canceled' | 'requeued' | 'lost';
-
-/** How the dispatcher, and not the function, has ended a run. */
-interface Verdict {
-  readonly as: 'canceled' | 'stalled' | 'requeued' | 'lost';
-  readonly error: unknown;
 }
 
 /** So often a call is run again because the process that ran it died, beyond its attempts: it may be what they die of. */
 const MOST_LOST = 3;
-/** A pause of no attempts: one run. */
-const NO_RETRY: RetryPolicy = { attempts: 1 };
 const PRESET = { priority: undefined, once: true, run: false, attempt: false } as const;
 
 export class Run extends Receiver {
@@ -108,35 +91,50 @@ export class Run extends Receiver {
   readonly record: CallRecord;
   readonly lease: Lease;
   readonly definition: Definition;
-  /** Set once the function has returned, or was given up. */
+  /** How often it may run. */
+  readonly attempts: number;
+  /** Set once the function has returned, or was given up, or will never begin. */
   isOver = false;
-  hasStarted = false;
+  /** Set when a worker has taken it. */
+  hasBegun = false;
   readonly #delivery: Delivery;
+  readonly #timeoutMs: number | undefined;
   readonly #memos = new Map<string, string>();
+  readonly #utterances: Utterances;
   #caller: CallerContext | undefined;
   #task: ManagerTask | undefined;
   #manager: TaskManager<unknown> | undefined;
   #verdict: Verdict | undefined;
-  #outcome: { readonly state: State; readonly value: unknown } | undefined;
+  #outcome: Outcome | undefined;
   #beatAt = 0;
   #stallTimer: ClockTimer;
-  #lines: string[] = [];
-  #isFlushing = false;
-  /** What has been said and not been stored yet. */
-  #saying: Promise<void> | undefined;
 
+  /** @throws UnreadableError when it isn't known under which rules it is to run */
   constructor(host: RunHost, delivery: Delivery, definition: Definition) {
     super();
+    const { record, lease } = delivery;
     this.host = host;
     this.#delivery = delivery;
-    this.record = delivery.record;
-    this.lease = delivery.lease;
+    this.record = record;
+    this.lease = lease;
     this.definition = definition;
+    const overrides =
+      record.overrides === undefined
+        ? undefined
+        : (this.#read('overrides') as { timeoutMs?: number; attempts?: number });
+    this.#timeoutMs = overrides?.timeoutMs ?? definition.timeoutMs;
+    this.attempts = overrides?.attempts ?? definition.retry?.attempts ?? 1;
+    this.#utterances = new Utterances(
+      (update) => host.update(this, update),
+      (error) => {
+        if (!(error instanceof StaleLeaseError)) host.report(error, `${record.task} could not be heard`);
+      },
+    );
   }
 
   /** Who is behind the call. */
   get caller(): CallerContext {
-    this.#caller ??= decodePayload(this.record.context) as CallerContext;
+    this.#caller ??= this.#read('context') as CallerContext;
     return this.#caller;
   }
 
@@ -145,29 +143,27 @@ export class Run extends Receiver {
     return { id, task, version, attempt, queue };
   }
 
-  /** Why it can't even begin, if so: what was stored can't be read, or its runs are what processes die of. */
+  /** Why it may not even begin, if so: its runs are what processes die of. */
   obstacle(): Failure | undefined {
     const { record, definition } = this;
-    const { attempt } = record;
-    if (this.#delivery.wasLost && (definition.onWorkerLost === 'fail' || attempt > this.#attempts + MOST_LOST)) {
-      const error = new WorkerLostError(
-        `run ${attempt - 1} of ${record.task} was lost with its dispatcher${definition.onWorkerLost === 'fail' ? '' : `, as ${MOST_LOST} before it`}`,
-      );
-      return { error: errorToJson(error), then: definition.deadLetter ? 'deadLettered' : 'failed' };
-    }
-    return undefined;
+    const { onWorkerLost, deadLetter } = definition;
+    if (!this.#delivery.wasLost) return undefined;
+    if (onWorkerLost === 'retry' && record.attempt <= this.attempts + MOST_LOST) return undefined;
+    const why = onWorkerLost === 'fail' ? '' : `, as ${MOST_LOST} before it`;
+    const error = new WorkerLostError(`run ${record.attempt - 1} of ${record.task} was lost with its dispatcher${why}`);
+    return { error: errorToJson(error), then: deadLetter ? 'deadLettered' : 'failed' };
   }
 
   /** Hands it to a manager, which has room for it. */
   start(manager: TaskManager<unknown>): void {
-    this.#manager = manager;
     if (this.#verdict !== undefined) {
       this.#outcome = { state: CANCELED, value: this.#verdict.error };
       this.#over();
       return;
     }
-    const timeoutMs = this.#overrides.timeoutMs ?? this.definition.timeoutMs;
+    this.#manager = manager;
     const work = (ctx: TaskContext, resource: unknown): unknown => this.#work(ctx, resource);
+    const timeoutMs = this.#timeoutMs;
     manager[submitTo](this, work, timeoutMs === undefined ? undefined : { timeoutMs }, PRESET);
   }
 
@@ -177,102 +173,81 @@ export class Run extends Receiver {
     // It has timed out, and its function lives on: that it did is what is told, unless the call is to run no more.
     if (this.#outcome !== undefined && (as === 'stalled' || as === 'requeued')) return;
     this.#verdict = { as, error };
-    if (this.#outcome === undefined && this.#manager !== undefined)
-      this.#manager[schedulerOf].settlement.cancel(this.#task!, error);
+    if (this.#outcome === undefined) this.#manager?.[schedulerOf].settlement.cancel(this.#task!, error);
   }
 
   // ---- what its function says -----------------------------------------------------------------------------------------
 
   beat(step: string | undefined): void {
     if (this.isOver) return;
-    this.#beatAt = this.host.now();
-    this.#say(() => this.host.update(this, step === undefined ? {} : { step }));
+    this.#beatAt = this.host.clock.now();
+    this.#utterances.sign(step === undefined ? {} : { step });
   }
 
-  say(line: string): void {
-    if (this.isOver) return;
-    this.#lines.push(...line.split('\n'));
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    this.#say(() => {
-      this.#isFlushing = false;
-      const log = this.#lines;
-      this.#lines = [];
-      return this.host.update(this, { log });
-    });
+  say(text: string): void {
+    if (!this.isOver) this.#utterances.log(text);
   }
 
   report(progress: string): void {
     if (this.isOver) return;
-    this.#beatAt = this.host.now();
-    this.#say(() => this.host.update(this, { progress }));
+    this.#beatAt = this.host.clock.now();
+    this.#utterances.sign({ progress });
   }
 
   memo(key: string): string | undefined {
-    return this.#memos.get(key) ?? (Object.hasOwn(this.#delivery.memos, key) ? this.#delivery.memos[key] : undefined);
+    const { memos } = this.#delivery;
+    return this.#memos.get(key) ?? (Object.hasOwn(memos, key) ? memos[key] : undefined);
   }
 
+  /** Keeps the result of a step for all attempts. Rejects when somebody else may have the call by now. */
   async keep(key: string, value: string): Promise<void> {
-    await this.host.update(this, { memo: { key, value } });
+    const isKept = await this.host.tell(this, (engine) => engine.update(this.lease, { memo: { key, value } }));
+    if (!isKept) throw new StaleLeaseError(`step ${key} could not be kept: the lease was lost`);
     this.#memos.set(key, value);
-  }
-
-  /** One after the other, in order; what fails is lost, as it only tells of the way. */
-  #say(what: () => Promise<void>): void {
-    const before = this.#saying ?? Promise.resolve();
-    const saying = before.then(what).catch((error: unknown) => {
-      if (!(error instanceof StaleLeaseError)) this.host.report(error, `${this.record.task} could not be heard`);
-    });
-    this.#saying = saying;
-    void saying.then(() => {
-      if (this.#saying === saying) this.#saying = undefined;
-    });
   }
 
   // ---- the run --------------------------------------------------------------------------------------------------------
 
   async #work(ctx: TaskContext, resource: unknown): Promise<unknown> {
-    const { definition, host } = this;
-    if (!this.hasStarted) host.begun(this);
-    this.hasStarted = true;
-    const { beforeRun } = host.hooks;
-    let input: unknown = this.#decode(this.record.input);
-    if (definition.version !== this.record.version && definition.migrate !== undefined) {
-      input = await definition.migrate(input, this.record.version);
+    const { definition, host, record } = this;
+    this.hasBegun = true;
+    host.begun(this);
+    let input = this.#read('input');
+    if (definition.version !== record.version && definition.migrate !== undefined) {
+      input = await definition.migrate(input, record.version);
     }
     if (definition.authorize !== undefined && !(await isAllowed(definition, this.caller.principals ?? [], input))) {
-      throw new ForbiddenError(`the principals of the call may not run ${this.record.task}`);
+      throw new ForbiddenError(`the principals of the call may not run ${record.task}`);
     }
     if (definition.inputSchema !== undefined) input = await validate(definition.inputSchema, input, 'input');
+    const { beforeRun } = host.hooks;
     if (beforeRun !== undefined) await beforeRun(this.info, input);
+    // It may have been ended meanwhile, or even given up.
+    if (ctx.err !== undefined) throw ctx.cause;
     this.#watchForStall();
     return definition.run(new RunContext(this, ctx), input, resource);
   }
 
-  #decode(text: string): unknown {
+  #read(what: 'input' | 'context' | 'overrides'): unknown {
+    const { task, [what]: text } = this.record;
     try {
-      return decodePayload(text);
-    } catch (error) {
-      throw new UnreadableError(`the input of ${this.record.task} can't be read: ${(error as Error).message}`, {
-        cause: error,
-      });
+      return decodePayload(text!);
+    } catch (cause) {
+      throw new UnreadableError(`the ${what} of ${task} can't be read: ${(cause as Error).message}`, { cause });
     }
   }
 
   #watchForStall(): void {
-    const { stallAfterMs } = this.definition;
+    const { stallAfterMs, name } = this.definition;
     if (stallAfterMs === undefined) return;
-    const { host } = this;
-    this.#beatAt = host.now();
+    const { clock } = this.host;
+    this.#beatAt = clock.now();
     const look = (): void => {
-      const left = this.#beatAt + stallAfterMs - host.now();
-      if (left > 0) {
-        this.#stallTimer = host.setTimeout(look, left);
-        return;
-      }
-      this.end('stalled', new StalledError(`${this.record.task} has given no heartbeat for ${stallAfterMs} ms`));
+      const left = this.#beatAt + stallAfterMs - clock.now();
+      if (left > 0) this.#stallTimer = clock.setTimeout(look, left);
+      else this.end('stalled', new StalledError(`${name} has given no heartbeat for ${stallAfterMs} ms`));
     };
-    this.#stallTimer = host.setTimeout(look, stallAfterMs);
+    this.#stallTimer = clock.setTimeout(look, stallAfterMs);
   }
 
   override attach(task: ManagerTask): void {
@@ -292,131 +267,21 @@ export class Run extends Receiver {
   #over(): void {
     if (this.isOver) return;
     this.isOver = true;
-    if (this.#stallTimer !== undefined) this.host.clearTimeout(this.#stallTimer);
     const { host } = this;
-    this.#conclude().then(
-      (ending) => host.ended(this, ending),
-      (error: unknown) => {
-        host.report(error, `the end of ${this.record.task} could not be told`);
-        host.ended(this, 'lost');
-      },
-    );
+    if (this.#stallTimer !== undefined) host.clock.clearTimeout(this.#stallTimer);
+    void this.#conclude();
     host.freed(this);
   }
 
-  /** Tells the engine what has become of it. */
-  async #conclude(): Promise<Ending> {
-    const { state, value } = this.#outcome!;
-    const verdict = this.#verdict;
-    if (verdict?.as === 'lost') return 'lost';
-    if (this.#saying !== undefined) await this.#saying;
-    if (state === COMPLETED) {
-      const { outputSchema } = this.definition;
-      let output: string;
-      try {
-        if (outputSchema !== undefined) await validate(outputSchema, value, 'output');
-        output = encodePayload(value, 'output', this.host.maxPayloadBytes);
-      } catch (error) {
-        return this.#fail(asOutputError(error), state);
-      }
-      const { afterRun } = this.host.hooks;
-      if (afterRun !== undefined) await this.#call(() => afterRun(this.info, value), 'afterRun');
-      return this.#tell('completed', (engine) => engine.ack(this.lease, output));
-    }
-    switch (verdict?.as) {
-      case 'requeued':
-        return this.#tell('requeued', (engine) => engine.release(this.lease, 0, this.hasStarted));
-      case 'canceled':
-        return this.#tell('canceled', (engine) =>
-          engine.fail(this.lease, { error: errorToJson(verdict.error), then: 'canceled' }),
-        );
-      case 'stalled':
-        return this.#fail(verdict.error, state);
-      default:
-        // Its manager was ended under it: the call isn't to blame.
-        if (
-          value instanceof ShutdownError ||
-          (value instanceof CanceledError && state !== TIMED_OUT && this.#isManagerEnding)
-        ) {
-          return this.#tell('requeued', (engine) => engine.release(this.lease, 0, this.hasStarted));
-        }
-        return this.#fail(value, state);
-    }
-  }
-
-  async #fail(error: unknown, state: State): Promise<Ending> {
-    const { definition, record, host } = this;
-    const { onError } = host.hooks;
-    if (onError !== undefined) await this.#call(() => onError(this.info, error), 'onError');
-    const failed = errorToJson(error);
-    const isStalled = this.#verdict?.as === 'stalled';
-    if (isFinal(error)) {
-      const dead = definition.deadLetter || error instanceof SkipTask || isUnreadable(error);
-      return this.#tell('failed', (engine) =>
-        engine.fail(this.lease, { error: failed, then: dead ? 'deadLettered' : 'failed' }),
-      );
-    }
-    const policy = definition.retry ?? NO_RETRY;
-    const mayRetry = record.attempt < this.#attempts && (!isStalled || definition.onStall === 'retry');
-    if (mayRetry && worthRetrying(policy, error, record.attempt, host)) {
-      const retryAfterMs = pauseBefore(policy, record.attempt, error, host);
-      return this.#tell('retried', (engine) => engine.fail(this.lease, { error: failed, then: { retryAfterMs } }));
-    }
-    const then = definition.deadLetter
-      ? 'deadLettered'
-      : isStalled
-        ? 'stalled'
-        : state === TIMED_OUT
-          ? 'timedOut'
-          : 'failed';
-    return this.#tell('failed', (engine) => engine.fail(this.lease, { error: failed, then }));
-  }
-
-  async #tell(ending: Ending, what: (engine: Engine) => Promise<void>): Promise<Ending> {
-    return (await this.host.tell(this, what)) ? ending : 'lost';
-  }
-
-  async #call(hook: () => unknown, name: string): Promise<void> {
+  async #conclude(): Promise<void> {
+    const { host, record } = this;
+    let ending: Ending = 'lost';
     try {
-      await hook();
+      if (this.#verdict?.as !== 'lost') await this.#utterances.told();
+      ending = await conclude(this, this.#outcome!, this.#verdict);
     } catch (error) {
-      this.host.report(error, `${name} threw`);
+      host.report(error, `the end of ${record.task} could not be told`);
     }
+    host.ended(this, ending);
   }
-
-  get #attempts(): number {
-    return this.#overrides.attempts ?? this.definition.retry?.attempts ?? 1;
-  }
-
-  get #overrides(): { readonly timeoutMs?: number; readonly attempts?: number } {
-    const { overrides } = this.record;
-    return overrides === undefined ? {} : (JSON.parse(overrides) as object);
-  }
-
-  get #isManagerEnding(): boolean {
-    return this.#manager![schedulerOf].ending;
-  }
-}
-
-/** What was stored can't be read: it waits among the dead letters for somebody who can. */
-class UnreadableError extends InvalidInputError {}
-
-function isUnreadable(error: unknown): boolean {
-  return error instanceof UnreadableError;
-}
-
-/** Whether another attempt would come to the same. */
-function isFinal(error: unknown): boolean {
-  return (
-    error instanceof SkipTask ||
-    error instanceof InvalidInputError ||
-    error instanceof InvalidOutputError ||
-    error instanceof ForbiddenError ||
-    error instanceof NotRegisteredError
-  );
-}
-
-function asOutputError(error: unknown): unknown {
-  if (error instanceof InvalidOutputError || !(error instanceof InvalidInputError)) return error;
-  return new InvalidOutputError(error.message, { cause: error.cause, issues: error.issues });
 }
