@@ -51,6 +51,5 @@ export function checkHeaders(value: unknown, option = 'headers'): Readonly<Recor
   for (const [name, text] of Object.entries(value)) {
     if (typeof text !== 'string') throw wrongType(`${option}[${JSON.stringify(name)}]`, 'a string', text);
   }
-  // Not a spread: that is the same but for "__proto__".
-  return Object.freeze(Object.fromEntries(Object.entries(value)));
+  return Object.freeze({ ...value } as Record<string, string>);
 }

@@ -23,6 +23,6 @@ export function canonical(json: string): string {
 /** A reviver. */
 function sorted(_: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  // Integer-like names come first in any object; fromEntries, as an assignment would make "__proto__" the prototype.
+  // An assignment of "__proto__" would make it the prototype.
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -282,6 +282,7 @@ test(
     });
     const plain = defineTask({
       name: 'plain',
+      manager: 'toString',
       run: (_ctx, _input, resource) => typeof resource,
       examples: [{ input: 1, output: 'undefined' }],
     });

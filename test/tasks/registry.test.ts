@@ -66,6 +66,7 @@ test(
     assert.throws(() => registry.use([task('a'), task('c'), task('b')]), TypeError);
     assert.throws(() => registry.use([task('a'), task('a', 2), {} as never]), TypeError);
     assert.deepEqual(namesOf(registry), ['b@1']);
+    assert.equal(registry.has('a'), false);
     registry.use([task('a'), task('b', 2)]).use(new Set([task('c')]));
     assert.deepEqual(namesOf(registry), ['a@1', 'b@1', 'b@2', 'c@1']);
   }),

@@ -115,6 +115,16 @@ test(
 );
 
 test(
+  'by hash, queues whose names have one hash have one place, whatever their order',
+  withLeakCheck(async () => {
+    const twins = ['queue-252828', 'queue-1389826'];
+    const [one, other] = [byItself(twins), byItself(twins.toReversed())];
+    for (const key of keysOf(20)) assert.equal(one(key), 'queue-1389826');
+    for (const key of keysOf(20)) assert.equal(other(key), 'queue-1389826');
+  }),
+);
+
+test(
   'by hash, keys spread evenly over the queues, however alike keys and queues are',
   withLeakCheck(async () => {
     const count = 8_000;
