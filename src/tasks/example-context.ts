@@ -14,7 +14,7 @@ export class ExampleContext implements CallContext {
   readonly parentId = undefined;
   readonly principals = Object.freeze([]);
   readonly headers = Object.freeze({});
-  readonly stopping = new AbortController().signal;
+  readonly stopping: AbortSignal = new AbortController().signal;
   readonly #ctx: Context;
   readonly #cancel: CancelFunc;
   readonly #deferred: (() => unknown)[] = [];
