@@ -15,8 +15,6 @@ import type { Run } from './run.ts';
 
 /** What the consumer asks of its dispatcher. */
 export interface ConsumerHost extends Omit<LifeHost, 'lost'> {
-  /** Tells the engine what it has to know before it delivers. */
-  prepare(): Promise<void>;
   report(error: unknown, what: string): void;
 }
 
@@ -124,7 +122,6 @@ export class Consumer {
   }
 
   async #reach(): Promise<number> {
-    await this.#host.prepare();
     return this.#engine.begin(this.name, {
       onWake: this.wake,
       onCancel: (id, error) => this.#life?.ledger.find(id)?.end('canceled', errorFromJson(error)),

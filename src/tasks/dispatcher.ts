@@ -80,6 +80,10 @@ export class Dispatcher {
   #stopped: Promise<DispatcherStopSummary> | undefined;
   #letProcessGo: (() => void) | undefined;
   readonly #sinceStop = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
+  /** Whether its queues are all that its tasks name. */
+  #hasAllQueues: boolean;
+  /** Of which tasks the engine knows the limits. */
+  #told: number | undefined = undefined;
   /** The last change of the queues: the next one comes after it. */
   #queuesSet: Promise<void> = Promise.resolve();
 
@@ -95,7 +99,8 @@ export class Dispatcher {
     this.#submitter = new CallSubmitter(settings);
     this.#events = new Events(settings.logger);
     this.#queues = new Queues(order);
-    this.#queues.set(queues ?? queuesOf(registry));
+    this.#hasAllQueues = queues === undefined;
+    this.#queues.set(queues ?? {});
     const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.#staff = new Staff({
       clock: engine.clock,
@@ -122,7 +127,7 @@ export class Dispatcher {
       name,
       engine,
       {
-        prepare: () => this.#setLimits(),
+        prepare: (isKnown) => (isKnown && this.#told === this.tasks.revision ? undefined : this.#tellLimits()),
         room: () => this.#staff.room(),
         plan: (max) => this.#queues.plan(max),
         fetched: (request, deliveries) => this.#queues.fetched(request, deliveries),
@@ -277,7 +282,10 @@ export class Dispatcher {
 
   // ---- running --------------------------------------------------------------------------------------------------------
 
-  async #setLimits(): Promise<void> {
+  /** Tells the engine what all tasks and queues are limited to. */
+  async #tellLimits(): Promise<void> {
+    const { revision } = this.tasks;
+    if (this.#hasAllQueues) this.#queues.set(queuesOf(this.tasks));
     for (const task of this.tasks.list()) {
       for (const [lane, limit] of definitionOf(task).limits) await this.#engine.limit(lane, limit);
     }
@@ -285,6 +293,7 @@ export class Dispatcher {
       const limit = this.#queues.limitOf(name);
       if (limit !== undefined) await this.#engine.limit(queueLane(name), limit);
     }
+    this.#told = revision;
   }
 
   async #setQueues(queues: QueueMap): Promise<void> {
@@ -292,6 +301,7 @@ export class Dispatcher {
     next.set(queues);
     // Those that are gone keep theirs: others may work on them.
     for (const name of next.names) await this.#engine.limit(queueLane(name), next.limitOf(name));
+    this.#hasAllQueues = false;
     this.#queues.set(queues);
     this.#consumer.wake();
   }

@@ -16,6 +16,8 @@ import { Run } from './run.ts';
 
 /** What a life asks of its dispatcher. */
 export interface LifeHost {
+  /** Tells the engine what it has to know before it delivers; nothing if it `isKnown` and hasn't changed. */
+  prepare(isKnown: boolean): Promise<void> | undefined;
   /** Room on each manager, by name. */
   room(): Record<string, number>;
   /** Which queues to ask for so many calls, and how many of each at most. */
@@ -117,15 +119,17 @@ export class Life {
   /** Whether there may be more. */
   async #fetchOnce(): Promise<boolean> {
     const { name, engine, leaseMs, host } = this.#options;
-    const { epoch } = this;
-    const room = host.room();
-    const max = sumOf(room);
-    if (max === 0) return false;
-    const queues = host.plan(max);
-    if (queues.length === 0) return false;
-    const request: FetchRequest = { consumer: name, epoch, queues, max, room, leaseMs };
+    let request: FetchRequest;
     let deliveries: Delivery[];
     try {
+      const prepared = host.prepare(this.hasFetched);
+      if (prepared !== undefined) await prepared;
+      const room = host.room();
+      const max = sumOf(room);
+      if (max === 0) return false;
+      const queues = host.plan(max);
+      if (queues.length === 0) return false;
+      request = { consumer: name, epoch: this.epoch, queues, max, room, leaseMs };
       deliveries = await engine.fetch(request);
     } catch (error) {
       return this.#failed(error);

@@ -32,6 +32,7 @@ interface Entry {
 export class TaskRegistry {
   /** By name, and there by version, the oldest first. */
   readonly #entries = new Map<string, Map<number, Entry>>();
+  #revision = 0;
 
   constructor(tasks: Iterable<AnyTask> = []) {
     this.use(tasks);
@@ -48,6 +49,7 @@ export class TaskRegistry {
     }
     const entries = [...versions, [version, { task: task as Task, fakes: new Set<Task>() }] as const];
     this.#entries.set(name, new Map(entries.sort(([a], [b]) => a - b)));
+    this.#revision++;
     return this;
   }
 
@@ -94,6 +96,11 @@ export class TaskRegistry {
     if (typeof task === 'string') return [...(this.#entries.get(task) ?? this.#missing(task)).values()];
     const { name, version } = definitionOf(task);
     return [this.#entries.get(name)?.get(version) ?? this.#missing(name, version)];
+  }
+
+  /** @internal Another one as soon as there are more tasks. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** Whether there is a task of this name, and version if one is given. */
