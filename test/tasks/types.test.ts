@@ -151,6 +151,8 @@ export async function submitting(): Promise<void> {
   await ctx.submit(withZod, { path: 'a', width: 1 });
   // @ts-expect-error: what may be anything isn't what it takes
   await ctx.submit(fromMethod, output);
+  // @ts-expect-error: more than it takes is a slip
+  await ctx.submit(fromRun, { path: 'a', more: 1 });
   // @ts-expect-error: nor is what it takes made wider by what is given
   await ctx.submit(fromRun, { path: 1 });
   // @ts-expect-error: what takes more isn't what anything can be submitted to
