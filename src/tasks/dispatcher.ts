@@ -174,20 +174,20 @@ export class Dispatcher {
    * @throws (it rejects with) NotRegisteredError, InvalidInputError, ForbiddenError, SubmitStoppedError; TypeError or
    * RangeError for wrong options; ShutdownError after a stop. Nothing is stored then.
    */
-  submit<I, O>(task: Task<I, O>, input: I, options?: SubmitOptions): Promise<Call<O>>;
+  submit<I, O>(task: Task<I, O>, input: NoInfer<I>, options?: SubmitOptions): Promise<Call<O>>;
   submit<O = unknown>(task: string, input: unknown, options?: SubmitOptions): Promise<Call<O>>;
   submit(task: AnyTask | string, input: unknown, options?: SubmitOptions): Promise<Call<unknown>> {
     return this.#submit(task, input, options, undefined);
   }
 
   /** The same for many inputs in one step: all are stored, or none. */
-  async submitMany<I, O>(task: Task<I, O>, inputs: Iterable<I>, options?: SubmitOptions): Promise<Call<O>[]> {
+  async submitMany<I, O>(task: Task<I, O>, inputs: Iterable<NoInfer<I>>, options?: SubmitOptions): Promise<Call<O>[]> {
     this.#refuseAfterStop(undefined);
     return (await this.#submitter.submitMany(task, inputs, options, undefined)) as Call<O>[];
   }
 
   /** Submits, and waits for the result. */
-  async call<I, O>(task: Task<I, O>, input: I, options?: SubmitOptions): Promise<O> {
+  async call<I, O>(task: Task<I, O>, input: NoInfer<I>, options?: SubmitOptions): Promise<O> {
     return (await this.submit(task, input, options)).result;
   }
 
@@ -197,7 +197,7 @@ export class Dispatcher {
    */
   async poll<I, O>(
     task: Task<I, O>,
-    input: I,
+    input: NoInfer<I>,
     until: (output: O) => boolean | PromiseLike<boolean>,
     options: PollOptions = {},
   ): Promise<O> {

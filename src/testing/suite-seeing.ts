@@ -214,6 +214,15 @@ const kept: readonly Scenario[] = [
       assert.deepEqual(await party.ids(), ['b']);
     },
   },
+  {
+    name: 'a dead letter that may run beside others of its key waits for none',
+    async run(world) {
+      await bury(world, ['a'], { key: 'key' });
+      await world.submit({ id: 'b', key: 'key' });
+      await world.engine.resubmit({ id: 'a' }, { resetAttempts: false });
+      await world.assertStates({ a: 'queued', b: 'queued' });
+    },
+  },
 ];
 
 const around: readonly Scenario[] = [

@@ -1,5 +1,5 @@
 /** What the tests of registered tasks share: a dispatcher on a memory engine in virtual time, and workers that die. */
-import type { CallState, Delivery, Engine } from '../../src/engines/index.ts';
+import type { CallState, ConsumerListener, Delivery, Engine } from '../../src/engines/index.ts';
 import { type AnyTask, type Call, Dispatcher, type DispatcherOptions, memoryEngine } from '../../src/tasks/index.ts';
 import { VirtualClock } from '../../src/testing/index.ts';
 
@@ -73,4 +73,42 @@ export async function fetchAndDie(
   const epoch = await engine.begin(consumer, { onWake() {}, onCancel() {}, onMessage() {} });
   const queues = [{ name: queue, max }];
   return engine.fetch({ consumer, epoch, queues, max, room: { default: max }, leaseMs });
+}
+
+/** An engine as a process sees it that dies: from then on nothing is answered, and nobody is told anything. */
+export interface MortalEngine {
+  readonly engine: Engine;
+  die(): void;
+}
+
+export function mortal(engine: Engine): MortalEngine {
+  let isDead = false;
+  const forever = new Promise<never>(() => {});
+  const listening = (listener: ConsumerListener): ConsumerListener => ({
+    onWake: () => isDead || listener.onWake(),
+    onCancel: (id, error) => isDead || listener.onCancel(id, error),
+    onMessage: (message) => isDead || listener.onMessage(message),
+  });
+  const call = async (name: keyof Engine, args: unknown[]): Promise<unknown> => {
+    if (isDead) return forever;
+    if (name === 'begin') args[1] = listening(args[1] as ConsumerListener);
+    try {
+      return await (engine[name] as (...args: unknown[]) => Promise<unknown>)(...args);
+    } finally {
+      if (isDead) await forever;
+    }
+  };
+  return {
+    engine: new Proxy(engine, {
+      get(_, name: keyof Engine) {
+        const value = engine[name];
+        if (typeof value !== 'function') return value;
+        if (name === 'watch') return engine.watch.bind(engine);
+        return (...args: unknown[]) => call(name, args);
+      },
+    }),
+    die() {
+      isDead = true;
+    },
+  };
 }
