@@ -37,7 +37,7 @@ export class Ledger {
   readonly #leaseMs: number;
   readonly #host: LedgerHost;
   readonly #held = new Map<string, Held>();
-  /** For the next renewal; while one is under way, for when it comes too late. */
+  /** For the next renewal; while that is under way, for when it would come too late. */
   #timer: ClockTimer;
 
   constructor(engine: Engine, leaseMs: number, host: LedgerHost) {
@@ -134,21 +134,26 @@ export class Ledger {
   async #renew(): Promise<void> {
     const { clock } = this.#engine;
     const { signal } = this.#host;
-    const expireAt = clock.now() + (2 * this.#leaseMs) / 3;
+    let failure: unknown;
+    // Before they expire, so that who runs has some time to hear of it.
+    this.#timer = clock.setTimeout(() => {
+      if (failure === undefined) {
+        failure = new DeadlineExceededError('the engine has not answered in time to renew the leases');
+        this.#host.failed(failure, 1);
+      }
+      this.#host.lost(failure);
+    }, this.#leaseMs / 2);
     for (let failures = 1; this.#held.size > 0; failures++) {
       try {
         const leases = [...this.#held.values()].map(({ lease }) => lease);
-        const stale = await this.#inTime(this.#engine.renew(leases, this.#leaseMs), expireAt);
+        const stale = await this.#engine.renew(leases, this.#leaseMs);
         if (signal.aborted) return;
         for (const lease of stale) if (this.has(lease)) this.#lose(lease.id);
         break;
       } catch (error) {
         if (signal.aborted) return;
+        failure = error;
         this.#host.failed(error, failures);
-        if (clock.now() >= expireAt) {
-          this.#host.lost(error);
-          return;
-        }
       }
       try {
         await backOff(failures, signal, clock);
@@ -156,16 +161,8 @@ export class Ledger {
         return;
       }
     }
-    if (!signal.aborted) this.#arm();
-  }
-
-  /** An engine that doesn't answer has failed when the leases may have expired. */
-  #inTime<T>(answer: Promise<T>, at: number): Promise<T> {
-    const { clock } = this.#engine;
-    return new Promise<T>((resolve, reject) => {
-      const late = () => reject(new DeadlineExceededError('the engine has not renewed the leases before they expired'));
-      this.#timer = clock.setTimeout(late, Math.max(0, at - clock.now()));
-      answer.then(resolve, reject);
-    }).finally(() => clock.clearTimeout(this.#timer));
+    if (signal.aborted) return;
+    clock.clearTimeout(this.#timer);
+    this.#arm();
   }
 }
