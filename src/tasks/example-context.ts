@@ -75,6 +75,8 @@ export class ExampleContext implements CallContext {
     this.#deferred.push(fn);
   }
 
+  retireResource(): void {}
+
   /** Runs a function with it, then what that has deferred, and ends. What failed first is what it rejects with. */
   async run(fn: (ctx: CallContext) => unknown): Promise<unknown> {
     const failures: unknown[] = [];

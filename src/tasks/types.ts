@@ -190,6 +190,8 @@ export interface CallContext extends Context {
   submit<I, O>(task: Task<I, O> | string, input: NoInfer<I>, options?: SubmitOptions): Promise<Call<O>>;
   /** Calls `fn` when the run is over, the last first. */
   defer(fn: () => unknown): void;
+  /** Has the resource that it runs on destroyed and replaced when the run is over: for one that is worn out. */
+  retireResource(): void;
 }
 
 export type { CallRecord, CallState };

@@ -1,9 +1,45 @@
 /** What the tests of registered tasks share: a dispatcher on a memory engine in virtual time, and workers that die. */
 import type { CallState, ConsumerListener, Delivery, Engine } from '../../src/engines/index.ts';
-import { type AnyTask, type Call, Dispatcher, type DispatcherOptions, memoryEngine } from '../../src/tasks/index.ts';
+import {
+  type AnyTask,
+  type Call,
+  type CallContext,
+  Dispatcher,
+  type DispatcherOptions,
+  defineTask,
+  memoryEngine,
+  type TaskDefinition,
+} from '../../src/tasks/index.ts';
 import { VirtualClock } from '../../src/testing/index.ts';
+import { untilCanceled } from '../manager/kit.ts';
 
 export { deferred, noop, settle, stateOf, untilCanceled, within } from '../manager/kit.ts';
+
+/** Gives what it gets. */
+export const echo = defineTask({ name: 'echo', run: (_ctx: CallContext, input: unknown) => input });
+
+/** Ends when it is canceled. */
+export const hangs = defineTask({ name: 'hangs', run: untilCanceled });
+
+/** Fails so many times, then gives the number of the attempt. */
+export function failing(
+  times: number,
+  rules: Pick<TaskDefinition<unknown, unknown, number, unknown>, 'retry' | 'deadLetter'> = {},
+) {
+  return defineTask({
+    name: 'failing',
+    ...rules,
+    run: ({ attempt }: CallContext) => {
+      if (attempt <= times) throw new Error(`boom ${attempt}`);
+      return attempt;
+    },
+  });
+}
+
+/** A pause that nothing cuts short. */
+export function pause(clock: VirtualClock, ms: number): Promise<void> {
+  return new Promise((resolve) => clock.setTimeout(resolve, ms));
+}
 
 /** A dispatcher that has been started, and the time it lives in. It is stopped when it is disposed of. */
 export interface Rig extends AsyncDisposable {

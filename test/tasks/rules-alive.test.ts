@@ -3,12 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type CallContext, defineTask, StalledError, WorkerLostError } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { deferred, failureOf, fetchAndDie, rigOf, settle, untilCanceled } from './kit.ts';
-
-/** A pause that nothing cuts short. */
-function pause(clock: VirtualClock, ms: number): Promise<void> {
-  return new Promise((resolve) => clock.setTimeout(resolve, ms));
-}
+import { deferred, failureOf, fetchAndDie, pause, rigOf, settle, untilCanceled } from './kit.ts';
 
 // ---- heartbeats ------------------------------------------------------------------------------------------------------
 

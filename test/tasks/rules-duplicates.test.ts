@@ -9,7 +9,7 @@ import {
   type TaskDefinition,
 } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { failureOf, fetchAndDie, rigOf, settle, statesOf } from './kit.ts';
+import { failureOf, fetchAndDie, pause, rigOf, settle, statesOf } from './kit.ts';
 
 interface Input {
   readonly key: string;
@@ -40,7 +40,7 @@ class Keyed {
         this.starts.push(`${name} at ${this.clock.now()}`);
         assert.ok(!this.isExclusive || !this.#alive.has(key), `two of ${key} are alive`);
         this.#alive.add(key);
-        await new Promise<void>((resolve) => this.clock.setTimeout(resolve, this.ms.get(name) ?? 10));
+        await pause(this.clock, this.ms.get(name) ?? 10);
         this.#alive.delete(key);
         if (this.failures.has(`${name}${attempt}`)) throw new Error('boom');
       },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type CallContext, defineTask, type TaskConcurrency, type TaskRateLimit } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { rigOf, settle, statesOf } from './kit.ts';
+import { pause, rigOf, settle, statesOf } from './kit.ts';
 
 interface Input {
   readonly key: string;
@@ -39,7 +39,7 @@ class Watched {
       run: async ({ attempt }: CallContext, { key, ms = 0 }: Input) => {
         this.starts.push({ who: `${name} ${key}`, at: this.clock.now() });
         for (const who of ['all', name, `${name} ${key}`]) this.#count(who, 1);
-        if (ms > 0) await new Promise<void>((resolve) => this.clock.setTimeout(resolve, ms));
+        if (ms > 0) await pause(this.clock, ms);
         for (const who of ['all', name, `${name} ${key}`]) this.#count(who, -1);
         if (fails?.(attempt)) throw new Error('boom');
       },

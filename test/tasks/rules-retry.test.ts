@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type BackoffFunction, DeadlineExceededError, type RetryPolicy } from '../../src/index.ts';
 import { type CallContext, defineTask, SkipTask } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { deferred, failureOf, passing, rigOf, settle, untilCanceled } from './kit.ts';
+import { deferred, failureOf, passing, pause, rigOf, settle, untilCanceled } from './kit.ts';
 
 // ---- when ------------------------------------------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ test(
     const task = defineTask({
       name: 'slow',
       timeoutMs: 100,
-      run: () => new Promise<void>((resolve) => clock.setTimeout(resolve, 90)),
+      run: () => pause(clock, 90),
     });
     await using rig = await rigOf(task, { clock, concurrency: 1 });
     const calls = await rig.dispatcher.submitMany(task, [1, 2, 3]);
@@ -432,7 +432,7 @@ test(
       retry: { attempts: 3, baseMs: 0 },
       run: async () => {
         most = Math.max(most, ++alive);
-        await new Promise<void>((resolve) => clock.setTimeout(resolve, 1_000));
+        await pause(clock, 1_000);
         alive--;
       },
     });
@@ -452,7 +452,7 @@ test(
     const task = defineTask({
       name: 'deaf',
       timeoutMs: 10,
-      run: () => new Promise<void>((resolve) => clock.setTimeout(resolve, 500)),
+      run: () => pause(clock, 500),
     });
     await using rig = await rigOf(task, { clock });
     const call = await rig.dispatcher.submit(task, undefined);
