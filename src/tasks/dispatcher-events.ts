@@ -8,7 +8,7 @@ import { checkFunction } from './checks.ts';
 export interface DispatcherEvents {
   /** An operation of the engine has failed, so many times in a row by now; it is tried again. */
   engineFailed: [failure: { readonly error: unknown; readonly failures: number }];
-  /** Nothing runs here any more. */
+  /** Nothing runs here any more, and there is nothing to run: all that waits, if any, waits for its time or a limit. */
   idle: [];
   /** What no call can be told of: a hook or a listener that threw, an update that couldn't be stored. */
   error: [error: unknown];
@@ -41,8 +41,12 @@ export class Events {
     this.#emitter.off(event, listener as (...args: unknown[]) => void);
   }
 
+  listens(event: EventName): boolean {
+    return this.#emitter.listenerCount(event) > 0;
+  }
+
   emit<E extends EventName>(event: E, ...args: DispatcherEvents[E]): void {
-    if (this.#emitter.listenerCount(event) === 0) return;
+    if (!this.listens(event)) return;
     try {
       this.#emitter.emit(event, ...args);
     } catch (error) {

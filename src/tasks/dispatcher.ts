@@ -80,6 +80,8 @@ export class Dispatcher {
   #stopped: Promise<DispatcherStopSummary> | undefined;
   #letProcessGo: (() => void) | undefined;
   readonly #sinceStop = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
+  /** Whether anything has run here since it was idle. */
+  #hasRun = false;
   /** Whether its queues are all that its tasks name. */
   #hasAllQueues: boolean;
   /** Of which tasks the engine knows the limits. */
@@ -131,6 +133,7 @@ export class Dispatcher {
         room: () => this.#staff.room(),
         plan: (max) => this.#queues.plan(max),
         fetched: (request, deliveries) => this.#queues.fetched(request, deliveries),
+        idle: () => this.#idle(),
         accept: (delivery) => this.#accept(delivery),
         launch: (run) => this.#launch(run),
         failed: (error, failures) => this.#engineFailed(error, failures),
@@ -318,6 +321,7 @@ export class Dispatcher {
   }
 
   #launch(run: Run): void {
+    this.#hasRun = true;
     this.#queues.began(run.record.queue);
     this.#staff.launch(run);
   }
@@ -338,7 +342,16 @@ export class Dispatcher {
     if (this.#state === 'stopping' && ending !== 'lost') {
       this.#sinceStop[ending === 'retried' ? 'failed' : ending]++;
     }
-    if (this.#consumer.size === 0) this.#events.emit('idle');
+    if (this.#consumer.size > 0 || !this.#events.listens('idle')) return;
+    if (this.#state === 'stopping') this.#idle();
+    // Only another look can tell whether there is more.
+    else this.#consumer.wake();
+  }
+
+  #idle(): void {
+    if (!this.#hasRun || !this.#staff.isIdle) return;
+    this.#hasRun = false;
+    this.#events.emit('idle');
   }
 
   #engineFailed(error: unknown, failures: number): void {

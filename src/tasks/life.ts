@@ -24,6 +24,8 @@ export interface LifeHost {
   plan(max: number): FetchRequest['queues'];
   /** What has come of a request. */
   fetched(request: FetchRequest, deliveries: readonly Delivery[]): void;
+  /** It has nothing, and there was nothing to be had. */
+  idle(): void;
   /** Makes a run of a delivery, or says why there can't be one. Never throws. */
   accept(delivery: Delivery): Run | Failure;
   /** Starts it on its manager. */
@@ -119,6 +121,8 @@ export class Life {
   /** Whether there may be more. */
   async #fetchOnce(): Promise<boolean> {
     const { name, engine, leaseMs, host } = this.#options;
+    // Asked before the fetch: the end of a call makes room for those that it has kept waiting.
+    const hadNothing = this.ledger.size === 0;
     let request: FetchRequest;
     let deliveries: Delivery[];
     try {
@@ -140,7 +144,9 @@ export class Life {
     this.#failures = 0;
     host.fetched(request, deliveries);
     for (const delivery of deliveries) this.#take(delivery);
-    return deliveries.length > 0;
+    if (deliveries.length > 0) return true;
+    if (hadNothing) host.idle();
+    return false;
   }
 
   async #failed(error: unknown): Promise<boolean> {

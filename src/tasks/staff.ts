@@ -43,6 +43,11 @@ export class Staff {
     this.#own.on('error', onError);
   }
 
+  /** Whether no function is alive. */
+  get isIdle(): boolean {
+    return this.#alive.size === 0;
+  }
+
   room(): Record<string, number> {
     const { concurrency, managers } = this.#options;
     const room: Record<string, number> = {};
