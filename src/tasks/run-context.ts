@@ -18,6 +18,8 @@ export class RunContext implements CallContext {
   readonly parentId: string | undefined;
   readonly #run: Run;
   readonly #ctx: TaskContext;
+  /** Those under way. */
+  readonly #steps = new Map<string, Promise<string>>();
 
   constructor(run: Run, ctx: TaskContext) {
     const { id, task, version, attempt, queue, parentId } = run.record;
@@ -89,13 +91,25 @@ export class RunContext implements CallContext {
   async step<T>(key: string, fn: () => T | PromiseLike<T>): Promise<T> {
     if (typeof key !== 'string' || key === '') throw new TypeError(`step takes a name, but got ${show(key)}`);
     checkFunction('the step', fn);
-    const kept = this.#run.memo(key);
-    if (kept !== undefined) return decodePayload(kept) as T;
+    // As later attempts will get it.
+    return decodePayload(this.#run.memo(key) ?? (await this.#stepOnce(key, fn))) as T;
+  }
+
+  /** The JSON of what a step comes to; of several at once that have one name, one is done. */
+  #stepOnce(key: string, fn: () => unknown): Promise<string> {
+    let step = this.#steps.get(key);
+    if (step === undefined) {
+      step = this.#doStep(key, fn).finally(() => this.#steps.delete(key));
+      this.#steps.set(key, step);
+    }
+    return step;
+  }
+
+  async #doStep(key: string, fn: () => unknown): Promise<string> {
     this.#throwIfOver();
     const json = encodePayload(await fn(), `the result of step ${key}`, this.#run.host.maxPayloadBytes);
     await this.#run.keep(key, json);
-    // As later attempts will get it.
-    return decodePayload(json) as T;
+    return json;
   }
 
   submit<I, O>(task: Task<I, O> | string, input: I, options?: SubmitOptions): Promise<Call<O>> {

@@ -206,6 +206,7 @@ export const leases: readonly Scenario[] = [
       assert.ok(record.heartbeatAt! >= record.startedAt!);
       await engine.fail(lease, again);
       const second = await party.next();
+      assert.deepEqual([second.record.step, second.record.progress], [undefined, undefined], 'it begins anew');
       assert.deepEqual(Object.entries(second.memos).sort(), [
         ['__proto__', '2'],
         ['first', '1'],

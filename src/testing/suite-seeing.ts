@@ -200,6 +200,20 @@ const kept: readonly Scenario[] = [
     },
   },
   {
+    name: "a dead letter that was to be canceled isn't any more when it comes to life",
+    async run(world) {
+      const { engine } = world;
+      const party = await world.begin();
+      await world.submit({ id: 'a' });
+      const { lease } = await party.next();
+      await engine.cancel('a', ERROR);
+      await engine.fail(lease, { error: ERROR, then: 'deadLettered' });
+      await engine.resubmit({}, { resetAttempts: false });
+      await engine.fail((await party.next()).lease, { error: ERROR, then: { retryAfterMs: 0 } });
+      await world.assertStates({ a: 'queued' });
+    },
+  },
+  {
     name: 'dead letters that come to life wait for others of their key, and are not discarded',
     async run(world) {
       const { engine } = world;
