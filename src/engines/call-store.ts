@@ -18,6 +18,7 @@ export class CallStore {
   readonly #watchers = new Map<string, Set<Watcher>>();
   /** What watchers and consumers are to be told when the work under way is done. */
   #untold: (() => void)[] = [];
+  #isTelling = false;
 
   get(id: string): StoredCall | undefined {
     return this.#calls.get(id);
@@ -75,12 +76,18 @@ export class CallStore {
     this.#untold.push(tell);
   }
 
-  /** Tells all that is to be told. What is done meanwhile by those who are told is told too. */
+  /** Tells all that is to be told. What is done meanwhile by those who are told is told too, after it. */
   tellAll(): void {
-    while (this.#untold.length > 0) {
-      const untold = this.#untold;
-      this.#untold = [];
-      for (const tell of untold) tell();
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    try {
+      while (this.#untold.length > 0) {
+        const untold = this.#untold;
+        this.#untold = [];
+        for (const tell of untold) tell();
+      }
+    } finally {
+      this.#isTelling = false;
     }
   }
 

@@ -69,6 +69,20 @@ const seen: readonly Scenario[] = [
     },
   },
   {
+    name: 'what a watcher does from within is told to all after what it was told itself',
+    async run(world) {
+      const { engine } = world;
+      const told: string[] = [];
+      engine.watch('a', (event) => {
+        if (event.type === 'state' && event.record.state === 'queued') void engine.schedule('a', world.unit);
+      });
+      engine.watch('a', (event) => told.push(textOf(event)));
+      await world.submit({ id: 'a' });
+      await world.pass();
+      assert.deepEqual(told, ['submitted', 'queued', 'scheduled']);
+    },
+  },
+  {
     name: 'the last lines of a log are kept',
     async run(world) {
       const { engine } = world;
