@@ -2,6 +2,7 @@
 import { CallEndedError, UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallRecord, Engine } from '../engines/index.ts';
 import { isEnded } from '../engines/moves.ts';
+import { checkFilter } from './records.ts';
 
 /** What became of a call that was to be canceled: it had ended, or was forgotten; it is canceled; its run is told to end. */
 export type Canceled = 'canceled' | 'requested' | 'ended';
@@ -27,7 +28,7 @@ async function cancelOne(engine: Engine, id: string, error: string): Promise<Can
 }
 
 async function idsOf(engine: Engine, filter: CallFilter): Promise<Iterable<string>> {
-  const { id, ...rest } = filter;
+  const { id, ...rest } = checkFilter(filter);
   if (id !== undefined && Object.values(rest).every((wanted) => wanted === undefined)) {
     return typeof id === 'string' ? [id] : id;
   }

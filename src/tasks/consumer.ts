@@ -124,7 +124,7 @@ export class Consumer {
   async #reach(): Promise<number> {
     return this.#engine.begin(this.name, {
       onWake: this.wake,
-      onCancel: (id, error) => this.#life?.ledger.find(id)?.end('canceled', errorFromJson(error)),
+      onCancel: (id, error) => this.#life?.cancel(id, errorFromJson(error)),
       onMessage: () => {},
     });
   }

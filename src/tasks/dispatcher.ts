@@ -210,7 +210,7 @@ export class Dispatcher {
 
   /**
    * Cancels a call by its id, which rejects with a CallEndedError or an UnknownCallError when it is too late; or all that
-   * match and have not ended, or all of a list of ids. Says for each what has become of it.
+   * match and have not ended; or all of a filter's ids. Says for each what has become of it.
    */
   async cancel(which: string | CallFilter, reason?: unknown): Promise<ReadonlyMap<string, Canceled>> {
     const error = errorToJson(canceledBecause(reason));

@@ -58,6 +58,8 @@ export class Life {
   #isFetching = false;
   #fetchesAgain = false;
   #hasRefused = false;
+  /** Why calls are to be canceled that may be on their way here: nobody says it again. */
+  readonly #early = new Map<string, unknown>();
   /** Of fetches, in a row. */
   #failures = 0;
   #pollTimer: ClockTimer;
@@ -98,6 +100,12 @@ export class Life {
     this.ledger.close(reason);
   }
 
+  /** Somebody wants a call canceled that it has, or that is on its way. */
+  cancel(id: string, error: unknown): void {
+    this.ledger.find(id)?.end('canceled', error);
+    if (this.#isFetching) this.#early.set(id, error);
+  }
+
   /** There may be something to fetch, or room for it. */
   look(): void {
     if (!this.#isTaking) return;
@@ -111,6 +119,7 @@ export class Life {
       this.#fetchesAgain = false;
       this.#hasRefused = false;
       if (await this.#fetchOnce()) this.#fetchesAgain = true;
+      this.#early.clear();
       // However many there are to be refused, timers and I/O get their turn; for what runs, the managers see to that.
       if (this.#hasRefused && isTurnOver()) await new Promise<void>(inNextTurn);
     }
@@ -181,7 +190,8 @@ export class Life {
       return;
     }
     this.ledger.add(lease, run);
-    if (record.cancelRequested) run.end('canceled', canceledBecause(undefined));
+    if (this.#early.has(record.id)) run.end('canceled', this.#early.get(record.id));
+    else if (record.cancelRequested) run.end('canceled', canceledBecause(undefined));
     host.launch(run);
   }
 

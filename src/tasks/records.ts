@@ -4,6 +4,28 @@ import { UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallState, Engine, Page } from '../engines/index.ts';
 import { Call } from './call.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
+import { checkNames, wrongType } from './checks.ts';
+
+/** As a dictionary, so that the compiler sees to it that none is missing. */
+const FILTERS: Readonly<Record<keyof DeadLetterFilter, true>> = {
+  id: true,
+  task: true,
+  version: true,
+  queue: true,
+  key: true,
+  parentId: true,
+};
+const OF_LETTERS = Object.keys(FILTERS);
+const OF_CALLS = [...OF_LETTERS, 'state'];
+
+/** What is no filter must not stand for all calls. @throws TypeError */
+export function checkFilter<F extends CallFilter>(filter: F, names: readonly string[] = OF_CALLS): F {
+  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
+    throw wrongType('filter', 'an object', filter);
+  }
+  checkNames('a filter', filter, names);
+  return filter;
+}
 
 /** The calls that the engine knows. */
 export class Calls {
@@ -21,17 +43,17 @@ export class Calls {
 
   /** What calls that match are and were, the newest first; 100 unless the page says how many. */
   async history(filter: CallFilter = {}, page?: Page): Promise<CallInfo[]> {
-    return (await this.#engine.scan(filter, page)).map(describeCall);
+    return (await this.#engine.scan(checkFilter(filter), page)).map(describeCall);
   }
 
   /** How many calls there are in each state. */
-  count(filter: CallFilter = {}): Promise<Readonly<Record<CallState, number>>> {
-    return this.#engine.count(filter);
+  async count(filter: CallFilter = {}): Promise<Readonly<Record<CallState, number>>> {
+    return this.#engine.count(checkFilter(filter));
   }
 
   /** Forgets calls that have ended. Resolves to their ids. */
-  remove(filter: CallFilter): Promise<string[]> {
-    return this.#engine.remove(filter);
+  async remove(filter: CallFilter): Promise<string[]> {
+    return this.#engine.remove(checkFilter(filter));
   }
 }
 
@@ -49,7 +71,7 @@ export class DeadLetters {
 
   /** Those that match, the newest first; 100 unless the page says how many. */
   async list(filter: DeadLetterFilter = {}, page?: Page): Promise<CallInfo[]> {
-    return (await this.#engine.scan({ ...filter, state: 'deadLettered' }, page)).map(describeCall);
+    return (await this.#engine.scan(filterOf(filter), page)).map(describeCall);
   }
 
   /** One of them. Undefined when there is none of this id. */
@@ -75,7 +97,7 @@ export class DeadLetters {
 }
 
 function filterOf(which: string | DeadLetterFilter): CallFilter {
-  return { ...(typeof which === 'string' ? { id: which } : which), state: 'deadLettered' };
+  return { ...checkFilter(typeof which === 'string' ? { id: which } : which, OF_LETTERS), state: 'deadLettered' };
 }
 
 function some(which: string | DeadLetterFilter, ids: string[]): string[] {

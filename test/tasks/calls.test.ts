@@ -552,6 +552,27 @@ test(
 );
 
 test(
+  'a cancel that overtakes the delivery of its call is not lost',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = faultyEngine(memoryEngine({ clock }));
+    await using rig = await rigOf(never, { clock, engine });
+    await settle();
+    // Whoever fetches has the call now, and doesn't know it yet.
+    engine.slowDown(50);
+    const submitted = rig.dispatcher.submit(never, 0, { id: 'mine' });
+    await clock.advance(10);
+    const canceled = passing(clock, rig.dispatcher.cancel('mine', 'enough'));
+    assert.deepEqual(await canceled, new Map([['mine', 'requested']]));
+    await clock.advance(1_000);
+    const call = await submitted;
+    assert.equal(call.status, 'canceled');
+    assert.match((await failureOf(call)).message, /enough/);
+    engine.slowDown(0);
+  }),
+);
+
+test(
   'a cancel between two attempts ends the call',
   withLeakCheck(async () => {
     const task = defineTask({
@@ -733,6 +754,34 @@ test(
     );
     await settle();
     assert.deepEqual(statesOf(running), ['canceled', 'started']);
+  }),
+);
+
+test(
+  'a filter that is none is refused, and does not stand for all calls',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo, { queues: {} });
+    const { calls, deadLetters } = rig.dispatcher;
+    const call = await rig.dispatcher.submit(echo, 0);
+    const wrong: readonly [unknown, RegExp][] = [
+      [[call.id], /filter must be an object/],
+      [[], /filter must be an object/],
+      [null, /filter must be an object/],
+      [{ taks: 'echo' }, /taks is not an option of a filter/],
+    ];
+    for (const [filter, message] of wrong) {
+      const refused = { name: 'TypeError', message };
+      const given = filter as never;
+      await assert.rejects(rig.dispatcher.cancel(given), refused);
+      await assert.rejects(calls.history(given), refused);
+      await assert.rejects(calls.count(given), refused);
+      await assert.rejects(calls.remove(given), refused);
+      await assert.rejects(deadLetters.list(given), refused);
+      await assert.rejects(deadLetters.resubmit(given), refused);
+      await assert.rejects(deadLetters.remove(given), refused);
+    }
+    await assert.rejects(deadLetters.list({ state: 'failed' } as never), /state is not an option of a filter/);
+    assert.equal(call.status, 'queued');
   }),
 );
 
