@@ -103,7 +103,14 @@ export class CallSubmitter {
     parent: Parent | undefined,
   ): Promise<NewCall> {
     const { name, version } = definition;
-    const draft: Draft = { task: name, version, ...given };
+    const { input, options } = given;
+    // A copy: what the hook changes is changed for this submission alone.
+    const draft: Draft = {
+      task: name,
+      version,
+      input,
+      options: Object(options) === options ? { ...options } : options,
+    };
     if ((await beforeSubmit(draft)) === false) {
       throw new SubmitStoppedError(`beforeSubmit has stopped the submission of ${name}`);
     }

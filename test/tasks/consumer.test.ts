@@ -290,6 +290,7 @@ test(
     await assert.rejects(rig.dispatcher.setQueues({ q: { weight: -1 } }), RangeError);
     await assert.rejects(rig.dispatcher.setQueues({ q: { rateLimit: { limit: 0 } } }), RangeError);
     await assert.rejects(rig.dispatcher.setQueues(null as never), TypeError);
+    await assert.rejects(rig.dispatcher.setQueues({ 'q\nr': {} }), /the name of a queue must be a text/);
     await rig.dispatcher.setQueues({ q: { rateLimit: { limit: 3, intervalMs: 100 } } });
     await clock.advance(99);
     assert.deepEqual(starts.slice(4), [150, 200, 200]);
@@ -556,7 +557,7 @@ test(
       run: () => Promise.reject(new Error('boom')),
     });
     const short = defineTask({ name: 'short', queue: 'q', priority: -9, run: (_ctx, n: number) => n });
-    await using rig = await rigOf([long, failing, short], { clock, engine, concurrency: 10, leaseMs: 1_000 });
+    await using rig = await rigOf([long, failing, short], { clock, engine, concurrency: 10, leaseMs: 9_000 });
     const retries = await rig.dispatcher.submitMany(failing, Array(50).keys());
     await settle(20);
     assert.deepEqual([...new Set(statesOf(retries))], ['scheduled']);
@@ -566,7 +567,7 @@ test(
     await clock.advance(10);
     assert.deepEqual([...new Set(statesOf(quick))], ['completed']);
     const fill = await rig.dispatcher.submit(long, 0);
-    await clock.advance(3_500_000);
+    await clock.advance(350_000);
     for (const call of [...stuck, fill]) assert.deepEqual([call.status, call.info.attempt], ['started', 1]);
     requests.length = 0;
     await fill.cancel();
@@ -590,8 +591,8 @@ test(
         return runs;
       },
     });
-    await using one = await rigOf(task, { clock, engine, leaseMs: 300, concurrency: 1 });
-    await using _ = await rigOf(task, { clock, engine, leaseMs: 300, concurrency: 1 });
+    await using one = await rigOf(task, { clock, engine, leaseMs: 3_000, concurrency: 1 });
+    await using _ = await rigOf(task, { clock, engine, leaseMs: 3_000, concurrency: 1 });
     const calls = await one.dispatcher.submitMany(task, [1, 2]);
     await clock.advance(61_000);
     assert.deepEqual(statesOf(calls), ['completed', 'completed']);
