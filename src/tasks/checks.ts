@@ -10,10 +10,14 @@ const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f-\u009f]/;
 /** A name that people read in logs, and that engines make other names of. */
 export function checkName(name: string, value: unknown): string {
   if (typeof value !== 'string') throw wrongType(name, 'a string', value);
-  if (value === '' || CONTROL_CHARACTERS.test(value)) {
+  if (!isName(value)) {
     throw wrongRange(name, 'a text that is not empty and has no control characters', value);
   }
   return value;
+}
+
+export function isName(text: string): boolean {
+  return text !== '' && !CONTROL_CHARACTERS.test(text);
 }
 
 /** Several names, as a copy that stays. */

@@ -10,6 +10,7 @@ import {
   checkNames,
   checkObject,
   checkOneOf,
+  isName,
   LIMIT,
   LIMIT_OR_NOW,
   optionalBoolean,
@@ -175,7 +176,7 @@ function queueOf(queue: unknown): Pick<Definition, 'route' | 'fixedQueue' | 'que
   const queues = choose.queues === undefined ? Object.freeze([]) : checkQueues('queue.queues', choose.queues);
   const route = (input: unknown) => {
     const chosen = askForKey('queue', choose, input);
-    if (chosen === '' || (queues.length > 0 && !queues.includes(chosen))) {
+    if (!isName(chosen) || (queues.length > 0 && !queues.includes(chosen))) {
       const expected = queues.length > 0 ? `one of ${queues.join(', ')}` : 'the name of a queue';
       throw new InvalidInputError(`queue must return ${expected}, but returned ${JSON.stringify(chosen)}`);
     }

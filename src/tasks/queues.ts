@@ -1,6 +1,6 @@
 /** Which queues a dispatcher takes calls from, in which order, and how many of each it may run. */
 import type { Delivery, FetchRequest, LaneLimit } from '../engines/index.ts';
-import { COUNT, checkNames, checkNumber, checkObject, DURATION, optionalNumber } from '../manager/checks.ts';
+import { COUNT, checkName, checkNames, checkNumber, checkObject, DURATION, optionalNumber } from './checks.ts';
 
 /** What can be said of one queue. */
 export interface QueueOptions {
@@ -37,6 +37,7 @@ export function queueLane(name: string): string {
 export function checkQueues(queues: QueueMap): void {
   checkObject('queues', queues);
   for (const [name, options] of Object.entries(queues)) {
+    checkName('the name of a queue', name);
     checkObject(`queues.${name}`, options);
     checkNames(`the queue ${name}`, options, ['concurrency', 'rateLimit', 'weight']);
     optionalNumber(`queues.${name}.concurrency`, options.concurrency, { ...COUNT, infinite: true }, 0);

@@ -162,6 +162,11 @@ test(
       name: 'InvalidInputError',
       message: 'queue must return the name of a queue, but returned ""',
     });
+    // Its lane would be one of the lanes of another queue, and go by the limits of that.
+    assert.throws(() => define({ queue: () => 'a\nb' }).route(1), {
+      name: 'InvalidInputError',
+      message: 'queue must return the name of a queue, but returned "a\\nb"',
+    });
     const lying = Object.assign(() => 'c', { queues: ['a', 'b'] });
     assert.throws(() => define({ queue: lying }).route(1), {
       name: 'InvalidInputError',
