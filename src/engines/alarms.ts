@@ -23,8 +23,6 @@ export class Alarms<T extends Alarmed> {
   #timer: ClockTimer;
   /** When the timer fires; Infinity while there is none. */
   #armedFor = Infinity;
-  /** What is set or lifted meanwhile arms no timer: it might be too late for others. */
-  #isRinging = false;
 
   /** @param ring is called when an item's time has come; by then it isn't set any more */
   constructor(clock: Clock, ring: (item: T, now: number) => void) {
@@ -36,7 +34,7 @@ export class Alarms<T extends Alarmed> {
   set(item: T, at: number): void {
     item.at = at;
     this.#heap.push(item);
-    if (!this.#isRinging && at < this.#armedFor) this.#arm(at);
+    if (at < this.#armedFor) this.#arm(at);
   }
 
   /** Harmless when it isn't set. */
@@ -65,7 +63,6 @@ export class Alarms<T extends Alarmed> {
 
   #onTimer(): void {
     this.#armedFor = Infinity;
-    this.#isRinging = true;
     const now = this.#clock.now();
     try {
       for (let item = this.#heap.first; item !== undefined && item.at <= now; item = this.#heap.first) {
@@ -73,7 +70,7 @@ export class Alarms<T extends Alarmed> {
         this.#ring(item, now);
       }
     } finally {
-      this.#isRinging = false;
+      // What was set meanwhile may have armed it too late for others.
       const { first } = this.#heap;
       if (first !== undefined && first.at < Infinity) this.#arm(first.at);
     }

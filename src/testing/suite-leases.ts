@@ -247,6 +247,9 @@ export const leases: readonly Scenario[] = [
       assert.equal(await engine.cancel('a', REASON), 'requested');
       await world.pass();
       assert.deepEqual(party.canceled, [{ id: 'a', error: REASON }]);
+      assert.equal(await engine.cancel('a', '{"message":"still not"}'), 'requested');
+      await world.pass();
+      assert.deepEqual(party.canceled[1], { id: 'a', error: REASON }, 'told again, and why at first');
       assert.deepEqual(other.canceled, []);
       const { state, cancelRequested } = (await engine.get('a'))!;
       assert.deepEqual([state, cancelRequested], ['started', true]);

@@ -83,6 +83,18 @@ const seen: readonly Scenario[] = [
     },
   },
   {
+    name: 'a watcher that has left is told no more, not even of what had happened by then',
+    async run(world) {
+      const { engine } = world;
+      const told: string[] = [];
+      engine.watch('a', () => unwatch());
+      const unwatch = engine.watch('a', (event) => told.push(textOf(event)));
+      await world.submit({ id: 'a' });
+      await world.pass();
+      assert.deepEqual(told, []);
+    },
+  },
+  {
     name: 'the last lines of a log are kept',
     async run(world) {
       const { engine } = world;
