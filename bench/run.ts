@@ -32,6 +32,7 @@ const SUITES = [
   'semaphore',
   'mutex',
   'group',
+  'tasks',
   'cli',
   'threads',
 ];

@@ -218,7 +218,7 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
 };
 
 /** Modules for `errand map`, and those that run until they are told to end, have tests of their own. */
-const OTHERS = ['fetch.ts', 'measure.js', 'web-server.ts'];
+const OTHERS = ['fetch.ts', 'jobs.ts', 'measure.js', 'web-server.ts'];
 
 /** So large that it is never read to its end, and takes no place on the disk: a sparse file. */
 const ENDLESS = 2 ** 38;
@@ -295,6 +295,54 @@ describe('example', { concurrency: 2, timeout: 60_000 }, () => {
       assert.equal(await (await last).text(), 'rows of /last\n');
       assert.equal(await program.ended, 0);
       assert.match(program.stdout, /stopped: 1 completed, 0 canceled\n$/);
+      assert.equal(program.stderr, '');
+    });
+  });
+
+  describe('jobs', () => {
+    test('takes jobs, shows their progress, refuses what is wrong, cancels, and hands back what runs at Ctrl-C', async (t) => {
+      const program = start(t, 'examples/jobs.ts', { args: ['0'], env: { PAGE_MS: '5' } });
+      const [, url] = await program.until(/taking jobs on (\S+)/);
+      const post = (body: object): Promise<Response> => fetch(url!, { method: 'POST', body: JSON.stringify(body) });
+
+      const wrong = await post({ to: 'nobody', pages: 0 });
+      assert.equal(wrong.status, 400);
+      assert.match(((await wrong.json()) as { error: string }).error, /to.*must be an address/s);
+
+      const accepted = await post({ to: 'a@example.com', pages: 4 });
+      assert.equal(accepted.status, 202);
+      const { id } = (await accepted.json()) as { id: string };
+      const told = (await (await fetch(`${url}/${id}/events`)).text()).trimEnd().split('\n');
+      const last = JSON.parse(told.at(-1)!) as { state: string; where: string };
+      assert.equal(last.state, 'completed');
+      assert.match(last.where, /^last at step page 4\/4 at \d\d:\d\d:\d\d$/);
+      const shown = (await (await fetch(`${url}/${id}`)).json()) as object;
+      assert.deepEqual(
+        { ...shown, where: '' },
+        {
+          id,
+          state: 'completed',
+          attempt: 2,
+          where: '',
+          progress: { page: 4, pages: 4 },
+          output: { sent: 'a@example.com' },
+          error: 'the printer is out of paper',
+        },
+      );
+      assert.equal((await fetch(`${url}/${id}`, { method: 'DELETE' })).status, 409);
+
+      const long = (await (await post({ to: 'b@example.com', pages: 100_000 })).json()) as { id: string };
+      assert.equal((await fetch(`${url}/${long.id}`, { method: 'DELETE' })).status, 202);
+      await (await fetch(`${url}/${long.id}/events`)).text();
+      assert.equal(((await (await fetch(`${url}/${long.id}`)).json()) as { state: string }).state, 'canceled');
+
+      const running = (await (await post({ to: 'c@example.com', pages: 100_000 })).json()) as { id: string };
+      const attempt = async (): Promise<number> =>
+        ((await (await fetch(`${url}/${running.id}`)).json()) as { attempt: number }).attempt;
+      while ((await attempt()) < 2);
+      program.child.kill('SIGINT');
+      assert.equal(await program.ended, 0, program.stderr);
+      assert.match(program.stdout, /stopping\nstopped: 0 completed, 1 back in the queue, 0 left\n$/);
       assert.equal(program.stderr, '');
     });
   });

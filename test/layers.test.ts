@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 /** From the top down. */
-const ROOMS = ['cli', 'threads', 'manager', 'metrics', 'go'];
+const ROOMS = ['cli', 'tasks', 'threads', 'engines', 'manager', 'metrics', 'go'];
 
 function importsOf(room: string): { readonly file: string; readonly from: string }[] {
   return readdirSync(join('src', room)).flatMap((file) => {

@@ -4,16 +4,28 @@
 
 /** The codes by which an {@link ErrandError} can be told apart across realms and versions. */
 export type ErrandErrorCode =
+  | 'ERR_CALL_ENDED'
   | 'ERR_CANCELED'
   | 'ERR_CLOSED_CHANNEL'
   | 'ERR_DEADLINE_EXCEEDED'
+  | 'ERR_DUPLICATE_CALL'
+  | 'ERR_FORBIDDEN'
+  | 'ERR_INVALID_INPUT'
+  | 'ERR_INVALID_OUTPUT'
   | 'ERR_MAX_RETRIES'
   | 'ERR_NOT_CLONEABLE'
   | 'ERR_NOT_HELD'
+  | 'ERR_NOT_REGISTERED'
   | 'ERR_QUEUE_FULL'
   | 'ERR_RESOURCE'
   | 'ERR_SHUTDOWN'
-  | 'ERR_THREAD_CRASH';
+  | 'ERR_SKIPPED'
+  | 'ERR_STALE_LEASE'
+  | 'ERR_STALLED'
+  | 'ERR_SUBMIT_STOPPED'
+  | 'ERR_THREAD_CRASH'
+  | 'ERR_UNKNOWN_CALL'
+  | 'ERR_WORKER_LOST';
 
 /** The root of every error errand makes. Tell them apart by class or by {@link ErrandError.code}. */
 export class ErrandError extends Error {

@@ -16,8 +16,9 @@ export class SlidingWindow {
     this.limit = limit;
   }
 
-  copy(): SlidingWindow {
-    const copy = new SlidingWindow(this.intervalMs, this.limit);
+  /** With another interval, it knows of no times but those it remembered for this one. */
+  copy(intervalMs = this.intervalMs): SlidingWindow {
+    const copy = new SlidingWindow(intervalMs, this.limit);
     copy.#times = this.#times.slice(this.#first);
     return copy;
   }
@@ -61,9 +62,10 @@ export class SlidingWindow {
     for (const time of later) times.push(time);
   }
 
-  /** Takes out `n` events that were added at `at`, a time not past. */
+  /** Takes out `n` events that were added at `at`; harmless when they are forgotten. */
   remove(n: number, at: number): void {
-    this.#times.splice(this.#times.indexOf(at), n);
+    const index = this.#times.indexOf(at, this.#first);
+    if (index !== -1) this.#times.splice(index, n);
   }
 
   #forget(now: number): void {

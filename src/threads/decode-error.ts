@@ -5,7 +5,10 @@ import type { ErrorParts, ErrorRecord } from './error-record.ts';
 import { NotCloneableError } from './errors.ts';
 
 const STANDARD = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
-const OURS = {
+/** Classes of errand's errors by their code. */
+export type ErrorKinds = Readonly<Record<string, new (message: string) => Error>>;
+
+const OURS: ErrorKinds = {
   ERR_CANCELED: CanceledError,
   ERR_CLOSED_CHANNEL: ClosedChannelError,
   ERR_DEADLINE_EXCEEDED: DeadlineExceededError,
@@ -18,23 +21,27 @@ const OURS = {
   ERR_THREAD_CRASH: ThreadCrashError,
 };
 
-/** The thrown value that a record is of. */
-export function decodeError(record: ErrorRecord, known = new Map<ErrorRecord, Error>()): unknown {
+/** The thrown value that a record is of; `more` are the classes of rooms above. */
+export function decodeError(
+  record: ErrorRecord,
+  more: ErrorKinds = {},
+  known = new Map<ErrorRecord, Error>(),
+): unknown {
   if ('value' in record) return record.value;
   const same = known.get(record);
   if (same !== undefined) return same;
   const { name, stack, own, cause, errors } = record;
-  const error = makeError(record);
+  const error = makeError(record, more);
   known.set(record, error);
   define(error, 'stack', stack, false);
   // By definition, as what an error inherits may have only a getter.
   if (error.name !== name) define(error, 'name', name, false);
-  if (cause !== undefined) define(error, 'cause', decodeError(cause, known), false);
+  if (cause !== undefined) define(error, 'cause', decodeError(cause, more, known), false);
   if (errors !== undefined) {
     define(
       error,
       'errors',
-      errors.map((part) => decodeError(part, known)),
+      errors.map((part) => decodeError(part, more, known)),
       false,
     );
   }
@@ -44,14 +51,17 @@ export function decodeError(record: ErrorRecord, known = new Map<ErrorRecord, Er
   return error;
 }
 
-function makeError({ name, message, own, errors, isDOMException }: ErrorParts): Error {
+function makeError({ name, message, own, errors, isDOMException }: ErrorParts, more: ErrorKinds): Error {
   if (isDOMException) return new DOMException(message, name);
   if (errors !== undefined) return new AggregateError([], message);
   const { code } = own;
-  if (typeof code === 'string' && Object.hasOwn(OURS, code)) {
-    const error = new OURS[code as keyof typeof OURS](message);
-    // Others have codes of the same name.
-    if (error.name === name) return error;
+  if (typeof code === 'string') {
+    for (const kinds of [OURS, more]) {
+      if (!Object.hasOwn(kinds, code)) continue;
+      const error = new kinds[code]!(message);
+      // Others have codes of the same name.
+      if (error.name === name) return error;
+    }
   }
   const Kind = Object.hasOwn(STANDARD, name) ? STANDARD[name as keyof typeof STANDARD] : Error;
   return new Kind(message);

@@ -1,0 +1,78 @@
+/** What a dispatcher tells: events, and errors that no call can be told of. A listener or a logger that fails breaks nothing. */
+import { EventEmitter } from 'node:events';
+import { wrongRange } from '../manager/checks.ts';
+import type { Logger } from '../manager/types.ts';
+import { checkFunction } from './checks.ts';
+
+/** The events of a dispatcher, by name, with what their listeners get. */
+export interface DispatcherEvents {
+  /** An operation of the engine has failed, so many times in a row by now; it is tried again. */
+  engineFailed: [failure: { readonly error: unknown; readonly failures: number }];
+  /** Nothing runs here any more, and there is nothing to run: all that waits, if any, waits for its time or a limit. */
+  idle: [];
+  /** What no call can be told of: a hook or a listener that threw, an update that couldn't be stored. */
+  error: [error: unknown];
+}
+
+type EventName = keyof DispatcherEvents;
+type Listener<E extends EventName> = (...args: DispatcherEvents[E]) => void;
+
+const NAMES: Readonly<Record<EventName, true>> = { engineFailed: true, idle: true, error: true };
+
+export class Events {
+  readonly #emitter = new EventEmitter({ captureRejections: true });
+  readonly #logger: Logger | undefined;
+
+  constructor(logger: Logger | undefined) {
+    this.#logger = logger;
+    // What an async listener rejects with is reported like what a listener throws.
+    Object.defineProperty(this.#emitter, Symbol.for('nodejs.rejection'), {
+      value: (error: unknown, event: EventName) => this.#failed(event, error, 'rejected'),
+    });
+  }
+
+  on<E extends EventName>(event: E, listener: Listener<E>): void {
+    if (!Object.hasOwn(NAMES, event)) throw wrongRange('event', `one of ${Object.keys(NAMES).join(', ')}`, event);
+    checkFunction('listener', listener);
+    this.#emitter.on(event, listener as (...args: unknown[]) => void);
+  }
+
+  off<E extends EventName>(event: E, listener: Listener<E>): void {
+    this.#emitter.off(event, listener as (...args: unknown[]) => void);
+  }
+
+  listens(event: EventName): boolean {
+    return this.#emitter.listenerCount(event) > 0;
+  }
+
+  emit<E extends EventName>(event: E, ...args: DispatcherEvents[E]): void {
+    if (!this.listens(event)) return;
+    try {
+      this.#emitter.emit(event, ...args);
+    } catch (error) {
+      this.#failed(event, error, 'threw');
+    }
+  }
+
+  /** Tells the logger and the `error` event. */
+  report(error: unknown, what: string): void {
+    this.log('error', what, error);
+    this.emit('error', error);
+  }
+
+  /** Tells the logger alone. */
+  log(level: 'warn' | 'error', what: string, error?: unknown): void {
+    try {
+      this.#logger?.[level](what, error);
+    } catch {
+      // A logger that throws has no one to tell.
+    }
+  }
+
+  /** What fails on the error event itself is only logged: it would fail again. */
+  #failed(event: EventName, error: unknown, how: string): void {
+    const what = `a listener of the ${event} event ${how}`;
+    if (event === 'error') this.log('error', what, error);
+    else this.report(error, what);
+  }
+}

@@ -1,0 +1,106 @@
+/** What a dispatcher shows of calls that are, or were: the present, the history, and the dead letters. */
+
+import { UnknownCallError } from '../engines/errors.ts';
+import type { CallFilter, CallState, Engine, Page } from '../engines/index.ts';
+import { Call } from './call.ts';
+import { type CallInfo, describeCall } from './call-info.ts';
+import { checkNames, wrongType } from './checks.ts';
+
+/** As a dictionary, so that the compiler sees to it that none is missing. */
+const FILTERS: Readonly<Record<keyof DeadLetterFilter, true>> = {
+  id: true,
+  task: true,
+  version: true,
+  queue: true,
+  key: true,
+  parentId: true,
+};
+const OF_LETTERS = Object.keys(FILTERS);
+const OF_CALLS = [...OF_LETTERS, 'state'];
+
+/** What is no filter must not stand for all calls. @throws TypeError */
+export function checkFilter<F extends CallFilter>(filter: F, names: readonly string[] = OF_CALLS): F {
+  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
+    throw wrongType('filter', 'an object', filter);
+  }
+  checkNames('a filter', filter, names);
+  return filter;
+}
+
+/** The calls that the engine knows. */
+export class Calls {
+  readonly #engine: Engine;
+
+  /** @internal */
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** The call of an id, to follow it or to cancel it. Undefined when there is none, or none any more. */
+  async get<O = unknown>(id: string): Promise<Call<O> | undefined> {
+    return Call.of<O>(this.#engine, id, this.#engine.get(id));
+  }
+
+  /** What calls that match are and were, the newest first; 100 unless the page says how many. */
+  async history(filter: CallFilter = {}, page?: Page): Promise<CallInfo[]> {
+    return (await this.#engine.scan(checkFilter(filter), page)).map(describeCall);
+  }
+
+  /** How many calls there are in each state. */
+  async count(filter: CallFilter = {}): Promise<Readonly<Record<CallState, number>>> {
+    return this.#engine.count(checkFilter(filter));
+  }
+
+  /** Forgets calls that have ended. Resolves to their ids. */
+  async remove(filter: CallFilter): Promise<string[]> {
+    return this.#engine.remove(checkFilter(filter));
+  }
+}
+
+/** Which dead letters. */
+export type DeadLetterFilter = Omit<CallFilter, 'state'>;
+
+/** Calls that failed for good, and are kept until somebody has decided what becomes of them. */
+export class DeadLetters {
+  readonly #engine: Engine;
+
+  /** @internal */
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** Those that match, the newest first; 100 unless the page says how many. */
+  async list(filter: DeadLetterFilter = {}, page?: Page): Promise<CallInfo[]> {
+    return (await this.#engine.scan(filterOf(filter), page)).map(describeCall);
+  }
+
+  /** One of them. Undefined when there is none of this id. */
+  async get(id: string): Promise<CallInfo | undefined> {
+    return (await this.list({ id }))[0];
+  }
+
+  /**
+   * Has them run again: one by its id, or all that match. With `resetAttempts` (the default) they have all their attempts
+   * again, else one. Resolves to their ids; rejects with an UnknownCallError when there is no dead letter of that id.
+   */
+  async resubmit(
+    which: string | DeadLetterFilter,
+    { resetAttempts = true }: { readonly resetAttempts?: boolean } = {},
+  ): Promise<string[]> {
+    return some(which, await this.#engine.resubmit(filterOf(which), { resetAttempts }));
+  }
+
+  /** Forgets them: one by its id, or all that match. As {@link DeadLetters.resubmit} otherwise. */
+  async remove(which: string | DeadLetterFilter): Promise<string[]> {
+    return some(which, await this.#engine.remove(filterOf(which)));
+  }
+}
+
+function filterOf(which: string | DeadLetterFilter): CallFilter {
+  return { ...checkFilter(typeof which === 'string' ? { id: which } : which, OF_LETTERS), state: 'deadLettered' };
+}
+
+function some(which: string | DeadLetterFilter, ids: string[]): string[] {
+  if (typeof which === 'string' && ids.length === 0) throw new UnknownCallError(`there is no dead letter ${which}`);
+  return ids;
+}

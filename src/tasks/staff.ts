@@ -1,0 +1,99 @@
+/** The managers that calls run on: how much room there is on each, and who runs there. */
+import type { Clock } from '../go/clock.ts';
+import type { ShutdownError } from '../manager/errors.ts';
+import { TaskManager } from '../manager/manager.ts';
+import type { Run } from './run.ts';
+
+export interface StaffOptions {
+  readonly clock: Clock;
+  readonly concurrency: number;
+  /** Others work on them too. */
+  readonly managers: ReadonlyMap<string, TaskManager<unknown>>;
+  /** There may be room where there was none. */
+  readonly onRoom: () => void;
+  /** What goes wrong beside a run: in what it has deferred, say. */
+  readonly onError: (error: unknown) => void;
+}
+
+const DEFAULT = 'default';
+
+export class Staff {
+  readonly #options: StaffOptions;
+  /** The one of the dispatcher itself. */
+  #own: TaskManager<unknown> | undefined;
+  /** Runs whose function hasn't returned yet, and of those the ones that wait for a worker, by manager. */
+  readonly #alive = new Map<string, number>();
+  readonly #waiting = new Map<string, number>();
+
+  constructor(options: StaffOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { clock, concurrency, managers, onRoom, onError } = this.#options;
+    for (const manager of managers.values()) manager.on('drain', onRoom).on('idle', onRoom);
+    if (managers.has(DEFAULT)) return;
+    this.#own = new TaskManager<unknown>({
+      workerCount: concurrency,
+      maxWorkerCount: concurrency,
+      burstIntervalMs: 0,
+      collector: false,
+      clock,
+    });
+    this.#own.on('error', onError);
+  }
+
+  /** Whether no function is alive. */
+  get isIdle(): boolean {
+    return this.#alive.size === 0;
+  }
+
+  room(): Record<string, number> {
+    const { concurrency, managers } = this.#options;
+    const room: Record<string, number> = {};
+    if (this.#own !== undefined) room[DEFAULT] = concurrency - (this.#alive.get(DEFAULT) ?? 0);
+    for (const [name, manager] of managers) room[name] = this.#roomOf(name, manager);
+    return room;
+  }
+
+  launch(run: Run): void {
+    const { manager } = run.record;
+    count(this.#alive, manager, 1);
+    count(this.#waiting, manager, 1);
+    run.start(this.#options.managers.get(manager) ?? this.#own!);
+  }
+
+  /** Its function begins: it waits no more. */
+  begun(run: Run): void {
+    count(this.#waiting, run.record.manager, -1);
+  }
+
+  /** Its function has returned, or will never begin. */
+  freed(run: Run): void {
+    const { manager } = run.record;
+    count(this.#alive, manager, -1);
+    if (!run.hasBegun) count(this.#waiting, manager, -1);
+  }
+
+  /** Lets the managers go, and ends the own one: at once if something lives on there. */
+  async end(reason: ShutdownError): Promise<void> {
+    const { managers, onRoom } = this.#options;
+    for (const manager of managers.values()) manager.off('drain', onRoom).off('idle', onRoom);
+    await (this.#alive.has(DEFAULT) ? this.#own?.kill(reason) : this.#own?.stop());
+  }
+
+  /** Where others work too, one call may stand in their line, or it would never have its turn. */
+  #roomOf(name: string, manager: TaskManager<unknown>): number {
+    if (this.#waiting.has(name)) return 0;
+    const { state, idleWorkers, queuedTasks, queueUsage, queueCapacity } = manager.stats();
+    if (state !== 'running' && state !== 'paused') return 0;
+    const inLine = queueUsage < queueCapacity ? 1 : 0;
+    return state === 'paused' ? inLine : Math.max(idleWorkers - queuedTasks, inLine);
+  }
+}
+
+function count(counts: Map<string, number>, name: string, by: 1 | -1): void {
+  const sum = (counts.get(name) ?? 0) + by;
+  if (sum === 0) counts.delete(name);
+  else counts.set(name, sum);
+}

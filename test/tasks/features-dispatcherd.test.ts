@@ -1,0 +1,319 @@
+/**
+ * Each feature of dispatcherd, by the name of its row in the table of what registered tasks are to be a match for. What
+ * it means in all its corners is in the tests of its own; here is that it is there.
+ *
+ * Not here, as they are of rooms to come: Callbacks, errbacks (flows); Producers (schedules); Control.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TaskManager } from '../../src/index.ts';
+import {
+  type Call,
+  type CallContext,
+  Dispatcher,
+  type DuplicatePolicy,
+  defineTask,
+  memoryEngine,
+  NotRegisteredError,
+  SubmitStoppedError,
+  WorkerLostError,
+} from '../../src/tasks/index.ts';
+import { faultyEngine, VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
+import {
+  deferred,
+  echo,
+  failureOf,
+  fetchAndDie,
+  passing,
+  pause,
+  rigOf,
+  settle,
+  statesOf,
+  untilCanceled,
+} from './kit.ts';
+
+test(
+  'dispatcherd: Registry',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    for (const options of [{ timeoutMs: 1 }, { priority: 1 }, { onDuplicate: 'discard' }, { uuid: 'x' }]) {
+      await assert.rejects(rig.dispatcher.submit(echo, 1, options as object), TypeError);
+    }
+    await assert.rejects(rig.dispatcher.submit('other', 1), NotRegisteredError);
+    assert.equal((await rig.dispatcher.calls.count()).queued, 0);
+  }),
+);
+
+test(
+  'dispatcherd: `Task`, `Call`, `PoolWorker`',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo, { name: 'worker 1' });
+    const call = await rig.dispatcher.submit(echo, 'hello');
+    await call.result;
+    const [record] = await rig.dispatcher.calls.history({ task: echo.name });
+    assert.deepEqual(record, call.info);
+    const { id, task, version, consumer, attempt, submittedAt, startedAt, endedAt, input, output } = record!;
+    assert.deepEqual({ id, task, version }, { id: call.id, task: 'echo', version: 1 });
+    assert.deepEqual({ consumer, attempt, input, output }, { consumer: 'worker 1', attempt: 1, input: 'hello', output: 'hello' }); // biome-ignore format: short
+    assert.deepEqual([submittedAt, startedAt, endedAt], [0, 0, 0]);
+  }),
+);
+
+for (const [onDuplicate, states] of [
+  ['parallel', ['started', 'started', 'started']],
+  ['serial', ['started', 'held', 'held']],
+  ['discard', ['started', 'discarded', 'discarded']],
+  ['queueOne', ['started', 'discarded', 'held']],
+] as const satisfies (readonly [DuplicatePolicy, readonly string[]])[]) {
+  test(
+    `dispatcherd: on_duplicate (${onDuplicate})`,
+    withLeakCheck(async () => {
+      const task = defineTask({ name: 'task', onDuplicate, run: untilCanceled });
+      await using rig = await rigOf(task);
+      const calls: Call<unknown>[] = [];
+      for (let i = 0; i < 3; i++) calls.push(await rig.dispatcher.submit(task, { a: 1 }));
+      await settle();
+      assert.deepEqual(statesOf(calls), states);
+    }),
+  );
+}
+
+test(
+  'dispatcherd: Delay',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    const call = await rig.dispatcher.submit(echo, 1, { delayMs: 100 });
+    await rig.dispatcher.stop();
+    await rig.clock.advance(100);
+    assert.equal((await rig.engine.get(call.id))?.state, 'queued', 'not dropped when a dispatcher stops');
+  }),
+);
+
+test(
+  'dispatcherd: Timeout',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const gate = deferred();
+    const task = defineTask({
+      name: 'task',
+      timeoutMs: 100,
+      run: async (ctx: CallContext, first: boolean) => {
+        await (first ? gate.promise : untilCanceled(ctx));
+      },
+    });
+    await using rig = await rigOf(task, { clock, concurrency: 1 });
+    const [first, second] = await rig.dispatcher.submitMany(task, [true, false]);
+    await clock.advance(90);
+    gate.resolve();
+    await clock.advance(90);
+    assert.deepEqual(statesOf([first!, second!]), ['completed', 'started'], 'its clock starts with the run');
+    await clock.advance(10);
+    assert.equal(second!.status, 'timedOut', 'not canceled');
+  }),
+);
+
+test(
+  'dispatcherd: Bind',
+  withLeakCheck(async () => {
+    const parent = defineTask({
+      name: 'parent',
+      run: async (ctx) => {
+        const child = await ctx.submit(echo, 'hello');
+        return `${ctx.id} > ${child.info.parentId}: ${await child.result}`;
+      },
+    });
+    await using rig = await rigOf([parent, echo]);
+    const call = await rig.dispatcher.submit(parent, undefined);
+    assert.equal(await call.result, `${call.id} > ${call.id}: hello`);
+  }),
+);
+
+test(
+  'dispatcherd: Scale up / down',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const manager = new TaskManager({ clock, workerCount: 1, maxWorkerCount: 4, idleMs: 1_000 });
+    const task = defineTask({
+      name: 'task',
+      manager: 'elastic',
+      run: () => pause(clock, 200),
+    });
+    {
+      await using rig = await rigOf(task, { clock, managers: { elastic: manager } });
+      await rig.dispatcher.submitMany(task, Array(30).fill(1));
+      let most = 0;
+      for (let i = 0; i < 60; i++) {
+        await clock.advance(100);
+        most = Math.max(most, manager.stats().busyWorkers);
+      }
+      assert.equal((await rig.dispatcher.calls.count()).completed, 30);
+      assert.ok(most > 1, `${most} at most`);
+      await clock.advance(5_000);
+      assert.equal(manager.stats().activeWorkers, 1);
+    }
+    await passing(clock, manager.stop());
+  }),
+);
+
+test(
+  'dispatcherd: Worker life',
+  withLeakCheck(async () => {
+    const events: string[] = [];
+    let made = 0;
+    const manager = new TaskManager({
+      workerCount: 1,
+      maxUses: 2,
+      onCreate: () => void events.push(`start ${++made}`),
+      onDestroy: () => void events.push('shutdown'),
+    });
+    const task = defineTask({ name: 'task', manager: 'default', run: () => void events.push('task') });
+    {
+      await using rig = await rigOf(task, {
+        managers: { default: manager },
+        beforeRun: () => events.push('pre'),
+        afterRun: () => events.push('post'),
+      });
+      rig.dispatcher.on('idle', () => events.push('idle'));
+      for (let i = 0; i < 2; i++) {
+        await rig.dispatcher.call(task, undefined);
+        await settle();
+      }
+    }
+    await manager.stop();
+    assert.deepEqual(
+      events.filter((event) => !event.startsWith('s')),
+      ['pre', 'task', 'post', 'idle', 'pre', 'task', 'post', 'idle'],
+    );
+    assert.deepEqual(
+      events.filter((event) => event.startsWith('s')),
+      ['start 1', 'shutdown', 'start 2', 'shutdown'],
+    );
+  }),
+);
+
+for (const [onWorkerLost, status] of [
+  ['retry', 'completed'],
+  ['fail', 'failed'],
+] as const) {
+  test(
+    `dispatcherd: Lost worker (${onWorkerLost})`,
+    withLeakCheck(async () => {
+      const task = defineTask({ name: 'task', onWorkerLost, run: () => 'done' });
+      await using rig = await rigOf(task, { queues: { none: {} } });
+      const call = await rig.dispatcher.submit(task, undefined);
+      await fetchAndDie(rig.engine, 1, 1_000);
+      await rig.dispatcher.setQueues({ default: {} });
+      await rig.clock.advance(1_000);
+      assert.equal(call.status, status);
+      if (onWorkerLost === 'fail') assert.ok((await failureOf(call)) instanceof WorkerLostError);
+    }),
+  );
+}
+
+test(
+  'dispatcherd: Self-checks',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = faultyEngine(memoryEngine({ clock }));
+    await engine.selfCheck();
+    engine.goDown();
+    await assert.rejects(engine.selfCheck());
+    engine.comeUp();
+    await using rig = await rigOf(echo, { clock, engine });
+    engine.deafen();
+    const call = await rig.dispatcher.submit(echo, 1);
+    await clock.advance(10_000);
+    assert.equal((await engine.get(call.id))?.state, 'completed', 'a dead wake-up is noticed');
+  }),
+);
+
+test(
+  'dispatcherd: Publish hook',
+  withLeakCheck(async () => {
+    const seen: string[] = [];
+    await using rig = await rigOf(echo, {
+      beforeSubmit: (draft) => {
+        seen.push(`${draft.task} ${draft.input}`);
+        if (draft.input === 'stop') return false;
+        draft.input = `${draft.input}, changed`;
+        return undefined;
+      },
+    });
+    assert.equal(await rig.dispatcher.call(echo, 'go'), 'go, changed');
+    await assert.rejects(rig.dispatcher.submit(echo, 'stop'), SubmitStoppedError);
+    assert.deepEqual(seen, ['echo go', 'echo stop']);
+  }),
+);
+
+test(
+  'dispatcherd: Cookbook',
+  withLeakCheck(async () => {
+    const runs: string[] = [];
+    const task = defineTask({ name: 'task', run: ({ id }) => void runs.push(id) });
+    await using one = await rigOf(task);
+    await using two = await rigOf(task, { clock: one.clock, engine: one.engine });
+    await Promise.all([one, two].map(({ dispatcher }) => dispatcher.call(task, undefined, { id: 'nightly' })));
+    assert.deepEqual(runs, ['nightly'], 'any node, once');
+    const leader = await one.engine.lock('leader', 'one', 1_000);
+    assert.equal(await two.engine.lock('leader', 'two', 1_000), undefined);
+    await leader!.release();
+    assert.ok(await two.engine.lock('leader', 'two', 1_000));
+  }),
+);
+
+test(
+  'dispatcherd: Events',
+  withLeakCheck(async () => {
+    const dispatcher = new Dispatcher({ tasks: [echo] });
+    const events: string[] = [];
+    dispatcher.on('idle', () => events.push('idle'));
+    await dispatcher.start();
+    events.push('ready');
+    await Promise.all((await dispatcher.submitMany(echo, [1, 2, 3])).map(({ result }) => result));
+    await settle();
+    assert.deepEqual(events, ['ready', 'idle']);
+    await dispatcher.stop();
+  }),
+);
+
+test(
+  'dispatcherd: SIGTERM',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const work = (ms: number) => pause(clock, ms);
+    const rules = { queue: 'default', run: (_ctx: CallContext, ms: number) => work(ms) };
+    const requeue = defineTask({ name: 'requeue', ...rules });
+    const stop = defineTask({ name: 'stop', onShutdown: 'stop', ...rules });
+    await using rig = await rigOf([requeue, stop], { clock });
+    await rig.dispatcher.submitMany(requeue, [10, 200, 1e9]);
+    await rig.dispatcher.submit(stop, 200);
+    await rig.dispatcher.submit(requeue, 10, { delayMs: 50 });
+    await settle();
+    const stopping = rig.dispatcher.stop({ graceMs: 100, timeoutMs: 3_000 });
+    await clock.advance(5_000);
+    assert.deepEqual(await stopping, { completed: 1, failed: 0, canceled: 1, requeued: 1, left: 1 });
+  }),
+);
+
+test(
+  'dispatcherd: Exit',
+  withLeakCheck(async () => {
+    let made = 0;
+    const manager = new TaskManager({ workerCount: 1, onCreate: () => ++made });
+    const task = defineTask({
+      name: 'task',
+      manager: 'workers',
+      run: (ctx, leaves: boolean, worker: number) => {
+        if (leaves) ctx.retireResource();
+        return worker;
+      },
+    });
+    {
+      await using rig = await rigOf(task, { managers: { workers: manager } });
+      const workers: number[] = [];
+      for (const leaves of [false, true, false]) workers.push(await rig.dispatcher.call(task, leaves));
+      assert.deepEqual(workers, [1, 1, 2]);
+    }
+    await manager.stop();
+  }),
+);
