@@ -213,6 +213,9 @@ export class ThreadHost extends Awaited {
     if (pending.timer !== undefined) return;
     const { terminateAfterMs } = this.#settings;
     pending.timer = setTimeout(() => {
+      // It may have returned in time, while this process was too busy to hear of it.
+      this.drain();
+      if (!this.#calls.has(pending.call)) return;
       this.#terminate(
         `${pending.name} was ${what} and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
       );
@@ -243,7 +246,9 @@ export class ThreadHost extends Awaited {
   }
 
   protected drain(): void {
-    while (this.hasMore) {
+    // No more than that: a function that prints in a loop sends faster than all can be taken.
+    const sent = Atomics.load(this.#shared, FROM_THREAD);
+    while (isAhead(sent, this.#taken)) {
       const report = this.#receive();
       if (report === undefined) break;
       this.#take(report);
@@ -320,8 +325,8 @@ export class ThreadHost extends Awaited {
   }
 
   #terminate(why: string): void {
-    if (this.#hasEnded) return;
-    this.#why ??= why;
+    if (this.#hasEnded || this.#why !== undefined) return;
+    this.#why = why;
     void this.#worker.terminate();
   }
 
