@@ -216,7 +216,7 @@ export class ThreadHost extends Awaited {
     pending.timer = setTimeout(() => {
       // It may have returned in time, while this process was too busy to hear of it.
       this.drain();
-      if (!this.#calls.has(pending.call)) return;
+      if (!this.#calls.has(pending)) return;
       this.#terminate(
         `${pending.name} was ${what} and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
       );
