@@ -49,7 +49,7 @@ export class WorkInThreads implements Work {
       ...this.#threads,
       onCreate: (context) => this.#create(context),
       onDestroy: (thread) => this.#destroy(thread as MapThread),
-      checkHealth: (error) => (error instanceof CallFailure ? !error.isBroken : this.#threads.checkHealth(error)),
+      checkHealth: isHealthy,
     };
   }
 
@@ -116,6 +116,12 @@ export class WorkInThreads implements Work {
     if (cause instanceof Error && cause.name === UsageError.name) return new UsageError(cause.message);
     return new Error(`the module ${this.#path} failed to load in a thread: it ${howItEnded(error)}`, { cause });
   }
+}
+
+/** What had not begun when its thread ended runs again, in the next: each task makes one call. */
+function isHealthy(error: unknown): boolean {
+  if (error instanceof CallFailure) return !error.isBroken;
+  return !(error instanceof ThreadCrashError) || error.hasBegun;
 }
 
 /** How a thread has ended, for those who know nothing of what happens in here; any other error as it is. */

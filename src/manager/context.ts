@@ -7,6 +7,7 @@ import { show } from '../go/checks.ts';
 import type { Context } from '../go/context.ts';
 import { CanceledError } from '../go/errors.ts';
 import { CancelScope, scopeOf } from '../go/scope.ts';
+import type { Lent } from './lend.ts';
 import { type Preset, Submitter, schedulerOf, submitPlain, submitTo } from './submitter.ts';
 import { type Extras, type Receiver, RUNNING, type Task } from './task.ts';
 import type { ChildOptions, TaskOptions } from './types.ts';
@@ -42,6 +43,8 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   #timeoutLeft: number | undefined = undefined;
   /** @internal To be called when the run is over, the last first. */
   defers: (() => unknown)[] | undefined = undefined;
+  /** @internal What it was lent, to be told when it is canceled, after all others. */
+  lent: Lent | undefined = undefined;
 
   /** @internal */
   constructor(worker: Worker, task: Task) {
@@ -123,8 +126,8 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
   defer(fn: () => unknown): void {
     if (typeof fn !== 'function') throw new TypeError(`defer takes a function, but got ${show(fn)}`);
     if (this.#worker.context !== this) throw new CanceledError('the run is over: nothing can be deferred any more');
-    this.defers ??= [];
-    this.defers.push(fn);
+    if (this.defers === undefined) this.defers = [fn];
+    else this.defers.push(fn);
   }
 
   /** Has the worker's resource destroyed and replaced when this run is over: for a connection that is worn out. */
@@ -167,7 +170,8 @@ export class TaskContext<R = unknown> extends Submitter<R, ChildOptions> impleme
 
   /** @internal Ends the run for all who look at it. */
   cancel(err: Error, cause: unknown): void {
-    this[scopeOf]().cancel(err, cause);
+    const scope = this[scopeOf]();
+    if (scope.cancel(err, cause)) this.lent?.canceled(scope.cause);
   }
 
   /** @internal The time from here to {@link resumeTimeout} doesn't count. */

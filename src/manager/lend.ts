@@ -8,3 +8,8 @@ import type { TaskContext } from './context.ts';
 export const lendResource: unique symbol = Symbol('errand.lendResource');
 
 export type Lend = (resource: unknown, context: TaskContext) => unknown;
+
+/** Such a view, if it is to hear of the end of the run: with a listener it would need a scope for each task. */
+export interface Lent {
+  canceled(cause: unknown): void;
+}

@@ -5,9 +5,10 @@
  */
 import { show } from '../go/checks.ts';
 import { CanceledError } from '../go/errors.ts';
-import { scopeOf } from '../go/scope.ts';
 import type { TaskContext } from '../manager/context.ts';
 import type { ThreadCrashError } from '../manager/errors.ts';
+import type { Lent } from '../manager/lend.ts';
+import { Calls } from './calls.ts';
 import { HostedStream } from './hosted-stream.ts';
 import { type Caller, Pending, type ThreadHost } from './thread-host.ts';
 import type { Thread, ThreadApi, ThreadModule } from './types.ts';
@@ -52,14 +53,13 @@ function letGo(promise: Promise<unknown>): void {
 /** Crashes before any call of their task had begun: it can be run again, on another thread. */
 export const harmless = new WeakSet<object>();
 
-export class BoundThread {
+export class BoundThread implements Lent {
   readonly host: ThreadHost;
   readonly #context: TaskContext | undefined;
-  readonly #open = new Set<Pending>();
+  readonly #open = new Calls<Pending>();
   #api: object | undefined = undefined;
   #isWatching = false;
   #hasBegun = false;
-  #unsubscribe: (() => boolean) | undefined = undefined;
   #onLast: (() => void) | undefined = undefined;
 
   constructor(host: ThreadHost, context: TaskContext | undefined) {
@@ -77,6 +77,10 @@ export class BoundThread {
   }
 
   call(name: string, ...args: readonly unknown[]): unknown {
+    return this.callWith(name, args);
+  }
+
+  callWith(name: string, args: readonly unknown[]): unknown {
     const { exports } = this.host;
     if (typeof name !== 'string' || !Object.hasOwn(exports, name)) {
       const names = Object.keys(exports).join(', ') || 'no function at all';
@@ -125,18 +129,20 @@ export class BoundThread {
     if (this.#isWatching) return;
     context.defer(this.#settle);
     this.#isWatching = true;
-    this.#unsubscribe = context[scopeOf]().subscribe((_, cause) => {
-      for (const pending of this.#open) this.host.cancel(pending, cause);
-    });
+    context.lent = this;
+  }
+
+  /** The task was. */
+  canceled(cause: unknown): void {
+    for (const pending of this.#open.all()) this.host.cancel(pending, cause);
   }
 
   /** The task's function has returned: what it hasn't waited for ends with it. */
   readonly #settle = (): Promise<void> | undefined => {
     this.#isWatching = false;
-    this.#unsubscribe?.();
     if (this.#open.size === 0) return undefined;
     const reason = new CanceledError('the task that made the call has returned without waiting for it');
-    for (const pending of this.#open) this.host.cancel(pending, reason);
+    for (const pending of this.#open.all()) this.host.cancel(pending, reason);
     return new Promise((resolve) => {
       this.#onLast = () => {
         this.#onLast = undefined;
@@ -148,7 +154,7 @@ export class BoundThread {
 
 function functionOf(thread: BoundThread, name: string | symbol): unknown {
   return typeof name === 'string' && Object.hasOwn(thread.host.exports, name)
-    ? (...args: readonly unknown[]) => thread.call(name, ...args)
+    ? (...args: readonly unknown[]) => thread.callWith(name, args)
     : undefined;
 }
 

@@ -1,7 +1,4 @@
 /** Threads that die one after the other: the pauses between. */
-import { realClock } from '../go/clock.ts';
-import { sleep } from '../manager/resources.ts';
-
 const BASE_MS = 100;
 const MAX_MS = 5_000;
 
@@ -27,7 +24,21 @@ export class Deaths {
 
   /** Resolves when a thread may be started; rejects with the signal's reason. */
   async pause(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const leftMs = this.#until - performance.now();
-    if (leftMs > 0) await sleep(signal, leftMs, realClock);
+    if (leftMs <= 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      };
+      const timer = setTimeout(() => {
+        signal.removeEventListener('abort', onAbort);
+        resolve();
+      }, leftMs);
+      // It doesn't hold the process: tasks that wait do.
+      timer.unref();
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
   }
 }

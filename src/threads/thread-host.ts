@@ -7,6 +7,7 @@
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Transferable, Worker } from 'node:worker_threads';
 import { messageOf, ThreadCrashError } from '../manager/errors.ts';
+import { Calls } from './calls.ts';
 import { decodeError } from './decode-error.ts';
 import { encodeError } from './error-record.ts';
 import { NotCloneableError } from './errors.ts';
@@ -89,7 +90,7 @@ export class ThreadHost extends Awaited {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #shared = new Int32Array(new SharedArrayBuffer(4 * SHARED_LENGTH));
-  readonly #calls = new Map<number, Pending>();
+  readonly #calls = new Calls<Pending>();
   readonly #stdout: Lines;
   readonly #stderr: Lines;
   readonly #ended: Promise<void>;
@@ -182,13 +183,13 @@ export class ThreadHost extends Awaited {
       throw notCloneable(name, args, error);
     }
     pending.call = call;
-    this.#calls.set(call, pending);
+    this.#calls.add(pending);
     this.called();
   }
 
   /** Has a call's context canceled, and its thread terminated if it doesn't return. */
   cancel(pending: Pending, reason: unknown): void {
-    if (pending.canceled !== undefined || !this.#calls.has(pending.call)) return;
+    if (pending.canceled !== undefined || !this.#calls.has(pending)) return;
     pending.canceled = { reason };
     pending.onCancel();
     raiseFlag(this.#shared, pending.call);
@@ -198,12 +199,12 @@ export class ThreadHost extends Awaited {
 
   /** Grants the generator of a stream so many values more. */
   pull(pending: Pending, values: number): void {
-    if (this.#calls.has(pending.call)) this.#send([PULL, pending.call, values]);
+    if (this.#calls.has(pending)) this.#send([PULL, pending.call, values]);
   }
 
   /** Has the generator of a stream ended. */
   leave(pending: Pending): void {
-    if (!this.#calls.has(pending.call)) return;
+    if (!this.#calls.has(pending)) return;
     this.#send([LEAVE, pending.call]);
     this.#limit(pending, 'left');
   }
@@ -213,6 +214,9 @@ export class ThreadHost extends Awaited {
     if (pending.timer !== undefined) return;
     const { terminateAfterMs } = this.#settings;
     pending.timer = setTimeout(() => {
+      // It may have returned in time, while this process was too busy to hear of it.
+      this.drain();
+      if (!this.#calls.has(pending)) return;
       this.#terminate(
         `${pending.name} was ${what} and has not returned within terminateAfterMs (${terminateAfterMs} ms)`,
       );
@@ -243,7 +247,9 @@ export class ThreadHost extends Awaited {
   }
 
   protected drain(): void {
-    while (this.hasMore) {
+    // No more than that: a function that prints in a loop sends faster than all can be taken.
+    const sent = Atomics.load(this.#shared, FROM_THREAD);
+    while (isAhead(sent, this.#taken)) {
       const report = this.#receive();
       if (report === undefined) break;
       this.#take(report);
@@ -305,7 +311,7 @@ export class ThreadHost extends Awaited {
   #end(call: number): Pending | undefined {
     const pending = this.#calls.get(call);
     if (pending === undefined) return undefined;
-    this.#calls.delete(call);
+    this.#calls.delete(pending);
     if (pending.canceled !== undefined) lowerFlag(this.#shared, call);
     if (pending.timer !== undefined) clearTimeout(pending.timer);
     this.answered();
@@ -320,8 +326,8 @@ export class ThreadHost extends Awaited {
   }
 
   #terminate(why: string): void {
-    if (this.#hasEnded) return;
-    this.#why ??= why;
+    if (this.#hasEnded || this.#why !== undefined) return;
+    this.#why = why;
     void this.#worker.terminate();
   }
 
@@ -333,7 +339,7 @@ export class ThreadHost extends Awaited {
     this.#port.close();
     this.#stdout.end();
     this.#stderr.end();
-    const calls = [...this.#calls.values()];
+    const calls = this.#calls.all();
     this.#calls.clear();
     if (!this.#isLoaded) this.#load?.reject(this.#notLoaded(this.#cause));
     else if (!this.#isClosing) {

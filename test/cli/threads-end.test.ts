@@ -95,6 +95,30 @@ test(
 );
 
 test(
+  'an input whose thread ends before the function is called with it runs in the next',
+  withLeakCheck(async (t) => {
+    const desk = new Desk(t);
+    desk.write(
+      'm.mjs',
+      `export default (input, { log }) => {
+        log('began', input);
+        if (input === 'a') setImmediate(() => process.exit(3));
+        return input;
+      };`,
+    );
+    // The second waits for the rate, with its thread, while that ends.
+    const flags = ['--threads', '--quiet', '--ordered', '--concurrency', '1', '--rate', '1/s'];
+    const { code, results, stderr } = await desk.map(['m.mjs', 'a', 'b', ...flags]);
+    assert.deepEqual(
+      results.map(({ value }) => value),
+      ['a', 'b'],
+    );
+    assert.equal(code, 0);
+    assert.match(stderr, /^began b$/m);
+  }),
+);
+
+test(
   'a thread that ends when no input is at work is told of, and so is one that ends in onDestroy, or whose onDestroy fails',
   withLeakCheck(async (t) => {
     const desk = new Desk(t);

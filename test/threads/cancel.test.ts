@@ -110,6 +110,40 @@ test(
 );
 
 test(
+  'a function that has returned in time keeps its thread, however late that is heard of here',
+  ending({ terminateAfterMs: 20 }, async (manager, probe) => {
+    const handle = manager.queueTaskAsync((_, { api }) => api.waitForSignal());
+    await probe.reached(BEGUN);
+    handle.cancel();
+    while (probe.get(ENDED) === 0); // nothing is heard meanwhile
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    await rejectionOf(handle);
+    await until(() => manager.stats().stuckWorkers === 0);
+    await manager.queueTask((_, { api }) => api.mark());
+    assert.equal(manager.metrics().totalResourcesCreated, 1);
+  }),
+);
+
+test(
+  'many calls that never end have their thread terminated once, without a warning of too many listeners',
+  ending({ terminateAfterMs: 20 }, async (manager, probe) => {
+    const warnings: string[] = [];
+    const onWarning = ({ name }: Error): unknown => warnings.push(name);
+    process.on('warning', onWarning);
+    const handle = manager.queueTaskAsync((_, { api }) =>
+      Promise.allSettled(Array.from({ length: 20 }, () => api.forever())),
+    );
+    await probe.reached(BEGUN, 20);
+    handle.cancel();
+    await rejectionOf(handle);
+    await until(() => manager.stats().stuckWorkers === 0);
+    await settle();
+    process.off('warning', onWarning);
+    assert.deepEqual(warnings, []);
+  }),
+);
+
+test(
   'what a function returns after its end is not lost to the task’s function',
   ending({}, async (manager, probe) => {
     let late: unknown;
