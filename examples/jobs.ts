@@ -13,6 +13,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ShutdownError } from 'errand';
 import { CallEndedError, Dispatcher, defineTask, InvalidInputError, type StandardSchema } from 'errand/tasks';
 
 interface Order {
@@ -115,6 +116,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 
 function statusOf(error: unknown): number {
   if (error instanceof InvalidInputError) return 400;
+  if (error instanceof ShutdownError) return 503;
   return error instanceof CallEndedError ? 409 : 500;
 }
 

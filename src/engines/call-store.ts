@@ -132,8 +132,10 @@ export class CallStore {
     this.#calls.clear();
     this.#newest = undefined;
     this.#deadLetters.clear();
+    const watchers = [...this.#watchers.values()].flatMap((its) => [...its]);
     this.#watchers.clear();
     this.#untold = [];
+    for (const watcher of watchers) tellOne(watcher, (its) => its({ type: 'closed' }));
   }
 
   *#matches(filter: CallFilter, after?: string): Iterable<StoredCall> {

@@ -197,7 +197,9 @@ export interface Page {
 export type CallEvent =
   | { readonly type: 'state'; readonly record: CallRecord }
   | { readonly type: 'update'; readonly record: CallRecord }
-  | { readonly type: 'log'; readonly lines: readonly string[] };
+  | { readonly type: 'log'; readonly lines: readonly string[] }
+  /** The engine is closed: nothing more will be told. */
+  | { readonly type: 'closed' };
 
 /** What a consumer is told. None of it may be relied on to come: it only makes things quicker. */
 export interface ConsumerListener {
@@ -218,7 +220,7 @@ export interface EngineLock {
   release(): Promise<void>;
 }
 
-/** What an engine can do: a definition that needs more is refused when it is registered. */
+/** What an engine can do: for those who choose one. */
 export interface Capabilities {
   /** Calls outlive the process. */
   readonly durable: boolean;

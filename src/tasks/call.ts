@@ -3,7 +3,7 @@ import type { CallEvent, CallRecord, CallState, Engine } from '../engines/index.
 import { isEnded } from '../engines/moves.ts';
 import { Channel } from '../go/channel.ts';
 import { type WaitOptions, waitScope } from '../go/wait-queue.ts';
-import { canceledBecause } from '../manager/errors.ts';
+import { canceledBecause, ShutdownError } from '../manager/errors.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
 import { errorFromJson, errorToJson } from './error-json.ts';
 import { InvalidOutputError } from './errors.ts';
@@ -31,6 +31,9 @@ export class Call<O = unknown> {
   #resolve: ((value: unknown) => void) | undefined = undefined;
   #reject: ((error: unknown) => void) | undefined = undefined;
   readonly #readers = new Set<Channel<CallEvent>>();
+  #onOver: (() => void) | undefined = undefined;
+  /** The engine was closed before it has ended. */
+  #isCut = false;
 
   private constructor(engine: Engine, id: string) {
     this.id = id;
@@ -83,7 +86,8 @@ export class Call<O = unknown> {
 
   /**
    * What it completes with. Rejects with the last error of a call that failed for good (timed out, stalled), with a
-   * CanceledError, or with a DuplicateCallError when it was discarded. Nobody has to read it: a failure that nobody
+   * CanceledError, with a DuplicateCallError when it was discarded, or with a ShutdownError when the engine is closed
+   * before it has ended. A dead letter that is resubmitted is followed anew by `dispatcher.calls.get`. Nobody has to read it: a failure that nobody
    * waits for is no unhandled rejection.
    */
   get result(): Promise<O> {
@@ -114,6 +118,7 @@ export class Call<O = unknown> {
     try {
       yield stateOf(this.#last);
       for await (const event of coming.values(options)) {
+        if (event.type === 'closed') return;
         if (event.type === 'log') yield event;
         else if (event.type === 'state') yield stateOf(event.record);
         else yield { type: 'progress', call: describeCall(event.record) };
@@ -141,12 +146,22 @@ export class Call<O = unknown> {
   /** Events from this very moment on. */
   #follow(): Channel<CallEvent> {
     const channel = new Channel<CallEvent>(Number.POSITIVE_INFINITY);
-    if (isEnded(this.#last.state)) channel.close();
+    if (this.#isCut || isEnded(this.#last.state)) channel.close();
     else this.#readers.add(channel);
     return channel;
   }
 
+  /** @internal Calls `fn` when it has ended, or can't be followed any more. */
+  whenOver(fn: () => void): void {
+    this.#onOver = fn;
+  }
+
   readonly #onEvent = (event: CallEvent): void => {
+    if (event.type === 'closed') {
+      this.#isCut = true;
+      this.#ended();
+      return;
+    }
     if (event.type !== 'log') this.#record = event.record;
     for (const reader of this.#readers) reader.trySend(event);
     if (event.type === 'state' && isEnded(event.record.state)) this.#ended();
@@ -157,12 +172,17 @@ export class Call<O = unknown> {
     for (const reader of this.#readers) reader.close();
     this.#readers.clear();
     this.#settle();
+    this.#onOver?.();
+    this.#onOver = undefined;
   }
 
   /** Settles the result, if anybody has asked for it. */
   #settle(): void {
     const { state, output, error } = this.#last;
-    if (this.#resolve === undefined || !isEnded(state)) return;
+    if (this.#resolve === undefined) return;
+    if (this.#isCut)
+      this.#reject!(new ShutdownError(`the engine was closed before call ${this.id} has ended: it is ${state}`));
+    if (!isEnded(state)) return;
     if (state !== 'completed') {
       this.#reject!(error === undefined ? new Error(`the call is ${state}`) : errorFromJson(error));
       return;

@@ -129,7 +129,8 @@ export class Dispatcher {
       name,
       engine,
       {
-        prepare: (isKnown) => (isKnown && this.#told === this.tasks.revision ? undefined : this.#tellLimits()),
+        prepare: (isKnown) =>
+          isKnown && this.#told === this.tasks.revision ? undefined : this.#inTurn(() => this.#tellLimits()),
         room: () => this.#staff.room(),
         plan: (max) => this.#queues.plan(max),
         fetched: (request, deliveries) => this.#queues.fetched(request, deliveries),
@@ -222,9 +223,14 @@ export class Dispatcher {
   async setQueues(queues: QueueMap): Promise<void> {
     checkQueues(queues);
     this.#refuseAfterStop(undefined);
-    const change = this.#queuesSet.then(() => this.#setQueues(queues));
-    this.#queuesSet = change.catch(() => {});
-    return change;
+    return this.#inTurn(() => this.#setQueues(queues));
+  }
+
+  /** What the engine is told of limits, one after the other: the last word has to be the last. */
+  #inTurn(tell: () => Promise<void>): Promise<void> {
+    const telling = this.#queuesSet.then(tell);
+    this.#queuesSet = telling.catch(() => {});
+    return telling;
   }
 
   /**

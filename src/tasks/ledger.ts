@@ -8,6 +8,7 @@ import { StaleLeaseError } from '../engines/errors.ts';
 import type { Engine, Lease } from '../engines/index.ts';
 import type { ClockTimer } from '../go/clock.ts';
 import { DeadlineExceededError } from '../go/errors.ts';
+import { canceledBecause } from '../manager/errors.ts';
 import { backOff } from './backoff.ts';
 import type { Run } from './run.ts';
 
@@ -149,6 +150,7 @@ export class Ledger {
         const stale = await this.#engine.renew(leases, this.#leaseMs);
         if (signal.aborted) return;
         for (const lease of stale) if (this.has(lease)) this.#lose(lease.id);
+        await this.#lookForCancels();
         break;
       } catch (error) {
         if (signal.aborted) return;
@@ -164,5 +166,14 @@ export class Ledger {
     if (signal.aborted) return;
     clock.clearTimeout(this.#timer);
     this.#arm();
+  }
+
+  /** What a consumer is told may get lost on its way: that a call is to be canceled, too. */
+  async #lookForCancels(): Promise<void> {
+    const ids = [...this.#held.keys()];
+    if (ids.length === 0) return;
+    for (const { id, cancelRequested } of await this.#engine.scan({ id: ids }, { limit: ids.length })) {
+      if (cancelRequested) this.find(id)?.end('canceled', canceledBecause(undefined));
+    }
   }
 }

@@ -2,6 +2,7 @@
 
 import { UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallState, Engine, Page } from '../engines/index.ts';
+import { isEnded } from '../engines/moves.ts';
 import { Call } from './call.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
 import { checkNames, wrongType } from './checks.ts';
@@ -30,6 +31,8 @@ export function checkFilter<F extends CallFilter>(filter: F, names: readonly str
 /** The calls that the engine knows. */
 export class Calls {
   readonly #engine: Engine;
+  /** Those that were asked for and have not ended: each is followed once, however often it is asked for. */
+  readonly #followed = new Map<string, Call<unknown>>();
 
   /** @internal */
   constructor(engine: Engine) {
@@ -38,7 +41,14 @@ export class Calls {
 
   /** The call of an id, to follow it or to cancel it. Undefined when there is none, or none any more. */
   async get<O = unknown>(id: string): Promise<Call<O> | undefined> {
-    return Call.of<O>(this.#engine, id, this.#engine.get(id));
+    const known = this.#followed.get(id);
+    if (known !== undefined) return known as Call<O>;
+    const call = await Call.of<O>(this.#engine, id, this.#engine.get(id));
+    if (call !== undefined && !isEnded(call.status)) {
+      this.#followed.set(id, call);
+      call.whenOver(() => this.#followed.delete(id));
+    }
+    return call;
   }
 
   /** What calls that match are and were, the newest first; 100 unless the page says how many. */

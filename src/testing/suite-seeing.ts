@@ -7,6 +7,7 @@ const ERROR = '{"message":"broken"}';
 
 function textOf(event: CallEvent): string {
   if (event.type === 'log') return event.lines.join();
+  if (event.type === 'closed') return 'closed';
   return event.type === 'state' ? event.record.state : `at ${event.record.step}`;
 }
 

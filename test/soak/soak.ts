@@ -1,12 +1,14 @@
 /**
- * The soak: managers with random options, one after the other, under random work with real timers, for minutes. The
- * books are checked from inside and outside as it goes, and after each manager everything must be gone.
+ * The soak: managers with random options, and engines with dispatchers of random tasks, one after the other, under random
+ * work with real timers, for minutes. The books are checked from inside and outside as it goes, and after each of them
+ * everything must be gone.
  *
  *   npm run soak -- [--minutes 3] [--seed 1]
  */
 import { parseArgs } from 'node:util';
 import { type ManagerMetrics, type Overflow, type TaskContext, type TaskHandle, TaskManager } from '../../src/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
+import { taskLife } from './tasks.ts';
 
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '3' }, seed: { type: 'string' } },
@@ -194,9 +196,11 @@ process.on('unhandledRejection', (error) => {
 
 let lives = 0;
 let tasks = 0;
+let calls = 0;
 let told = performance.now();
 const checkedLife = withLeakCheck(async () => {
-  tasks += await life();
+  if (chance(0.5)) tasks += await life();
+  else calls += await taskLife({ chance, below, oneOf, did, fail });
 });
 while (performance.now() < until) {
   try {
@@ -210,8 +214,8 @@ while (performance.now() < until) {
     told = performance.now();
     const mb = Math.round(process.memoryUsage().heapUsed / 2 ** 20);
     console.log(
-      `soak: ${lives} managers, ${tasks} tasks, heap ${mb} MB, ${Math.round((until - told) / 1_000)} s to go`,
+      `soak: ${lives} lives, ${tasks} tasks, ${calls} calls, heap ${mb} MB, ${Math.round((until - told) / 1_000)} s to go`,
     );
   }
 }
-console.log(`soak: passed: ${lives} managers, ${tasks} tasks, seed ${seed}`);
+console.log(`soak: passed: ${lives} lives, ${tasks} tasks, ${calls} calls, seed ${seed}`);

@@ -8,6 +8,7 @@ import {
   CallEndedError,
   type CallMove,
   type CallState,
+  Dispatcher,
   DuplicateCallError,
   defineTask,
   memoryEngine,
@@ -17,6 +18,7 @@ import {
   waitForAny,
 } from '../../src/tasks/index.ts';
 import { faultyEngine, VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
+import { turn } from '../../src/testing/turn.ts';
 import { deferred, failureOf, noop, passing, rigOf, settle, stateOf, statesOf, untilCanceled, within } from './kit.ts';
 
 const echo = defineTask({ name: 'echo', run: (_ctx, input: unknown) => input });
@@ -807,5 +809,38 @@ test(
     assert.deepEqual([...new Set(statesOf(calls))], ['canceled']);
     assert.equal(outcomes.size, 2_500);
     assert.equal([...outcomes.values()].filter((outcome) => outcome === 'ended').length, 3);
+  }),
+);
+
+test(
+  'a result that somebody waits for rejects with a ShutdownError when the engine is closed, and readers come to an end',
+  withLeakCheck(async () => {
+    const dispatcher = new Dispatcher({ tasks: [defineTask({ name: 'never fetched', run: () => 1 })] });
+    const call = await dispatcher.submit('never fetched', undefined);
+    const late = await dispatcher.submit('never fetched', undefined);
+    const result = assert.rejects(call.result, { code: 'ERR_SHUTDOWN', message: /it is queued/ });
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const event of call.events()) seen.push(event.type);
+    })();
+    await turn();
+    await dispatcher.stop();
+    await result;
+    await reading;
+    assert.deepEqual(seen, ['state']);
+    await assert.rejects(late.result, { code: 'ERR_SHUTDOWN' });
+  }),
+);
+
+test(
+  'a call that is asked for again and again is followed once',
+  withLeakCheck(async () => {
+    await using dispatcher = new Dispatcher({ tasks: [defineTask({ name: 'one', run: () => 1 })] });
+    const { id } = await dispatcher.submit('one', undefined);
+    const first = await dispatcher.calls.get(id);
+    assert.equal(await dispatcher.calls.get(id), first);
+    await dispatcher.start();
+    assert.equal(await first?.result, 1);
+    assert.notEqual(await dispatcher.calls.get(id), first);
   }),
 );

@@ -470,6 +470,25 @@ test(
   }),
 );
 
+test(
+  'a cancel whose message gets lost is noticed when the leases are renewed',
+  withLeakCheck(async () => {
+    const { clock, engine } = faults();
+    const { task, runs } = gated();
+    await using rig = await rigOf(task, { clock, engine, leaseMs: 3_000 });
+    const calls = await rig.dispatcher.submitMany(task, [1, 2]);
+    await settle();
+    engine.deafen();
+    await calls[0]!.cancel('enough');
+    engine.deafen(false);
+    await settle();
+    assert.deepEqual(statesOf(calls), ['started', 'started']);
+    await clock.advance(1_000);
+    assert.deepEqual(statesOf(calls), ['canceled', 'started']);
+    assert.equal(runs[1]!.ctx.signal.aborted, false);
+  }),
+);
+
 // ---- what is said on the way -----------------------------------------------------------------------------------------
 
 test(
