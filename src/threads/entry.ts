@@ -6,6 +6,7 @@ import { type MessagePort, parentPort, receiveMessageOnPort, type Transferable }
 import { encodeError } from './error-record.ts';
 import { Outbox } from './outbox.ts';
 import {
+  ASKS,
   BEGUN,
   CALL,
   CANCEL,
@@ -32,6 +33,7 @@ import {
 import { type Inbox, ThreadLookout } from './thread-lookout.ts';
 
 type Fn = (...args: readonly unknown[]) => unknown;
+type Run = <T>(what: () => T) => T;
 type Iterators = Iterator<unknown> | AsyncIterator<unknown>;
 
 /** A call whose function has not returned yet. */
@@ -65,6 +67,8 @@ class Entry implements Inbox {
       this.#lookout?.look();
     });
     port.on('messageerror', (error) => this.#onUnreadable(error));
+    inThread.onApi = () => this.send([ASKS, 0]);
+    if (inThread.api !== undefined) inThread.onApi();
     this.send([LOADED, 0, this.#exports]);
   }
 
@@ -112,7 +116,10 @@ class Entry implements Inbox {
     }
   }
 
-  #begin([, call, name, args, deadline, id, attempt]: Extract<Order, readonly [typeof CALL, ...unknown[]]>): void {
+  #begin([, call, name, args, deadline, id = '', attempt = 1]: Extract<
+    Order,
+    readonly [typeof CALL, ...unknown[]]
+  >): void {
     if (isFlagged(this.#shared, call)) {
       this.send([REFUSED, call]);
       return;
@@ -120,11 +127,11 @@ class Entry implements Inbox {
     const fn = this.#functions.get(name)!;
     const { api } = inThread;
     const context = api?.open({ call, shared: this.#shared, deadline, id, attempt });
-    const run: <T>(what: () => T) => T = api === undefined ? (what) => what() : (what) => api.run(context, what);
     let result: unknown;
     try {
-      result = run(() => fn(...args));
+      result = api === undefined ? fn(...args) : api.run(context, fn, args);
       if (this.#exports[name] === 'generator') {
+        const run: Run = (what) => (api === undefined ? what() : api.run(context, what, []));
         const stream = new Stream(this, call, name, result as Iterators, run);
         this.#running.set(call, { context, stream });
         stream.run().then(
@@ -207,12 +214,12 @@ class Stream {
   readonly #call: number;
   readonly #name: string;
   readonly #iterator: Iterators;
-  readonly #run: <T>(what: () => T) => T;
+  readonly #run: Run;
   #room = WINDOW;
   #isLeft = false;
   #wake: (() => void) | undefined;
 
-  constructor(entry: Entry, call: number, name: string, iterator: Iterators, run: <T>(what: () => T) => T) {
+  constructor(entry: Entry, call: number, name: string, iterator: Iterators, run: Run) {
     this.#entry = entry;
     this.#call = call;
     this.#name = name;

@@ -4,12 +4,12 @@
  */
 import { availableParallelism } from 'node:os';
 import { Luck } from './luck.ts';
-import { SHORT_MS, SPIN_MS } from './protocol.ts';
+import { LOOKS, SHORT_MS, SPIN_MS } from './protocol.ts';
 
 /** With one processor, who looks out keeps the other side from going on. */
 export const canSpin = availableParallelism() > 1;
 
-/** How long a look may take, and how long looks may follow one another, without a turn of the event loop. */
+/** How long to look in vain, and how long answers may follow one another, without a turn of the event loop. */
 const LOOK_MS = 0.01;
 const TURN_MS = 0.1;
 
@@ -17,14 +17,14 @@ const TURN_MS = 0.1;
 export abstract class Awaited {
   readonly #luck = new Luck();
   #isWatched = false;
-  #isWaiting = false;
+  #hasWaited = false;
   /** When the last call was sent, when the last answer came, and how long that took. */
   #sentAt = 0;
   #answeredAt = 0;
   #lastMs = Number.POSITIVE_INFINITY;
 
   /** Whether messages have come: a read of shared memory. */
-  protected abstract get hasMore(): boolean;
+  abstract get hasMore(): boolean;
   /** Whether answers are awaited. */
   protected abstract get isBusy(): boolean;
   protected abstract drain(): void;
@@ -35,34 +35,31 @@ export abstract class Awaited {
     const now = performance.now();
     const isOften = this.#lastMs < SHORT_MS && now - this.#answeredAt < SHORT_MS;
     this.#sentAt = now;
-    this.#isWaiting = false;
+    this.#hasWaited = false;
     if (!this.#isWatched) {
       if (!isOften || !this.#luck.isGood) return;
       this.#isWatched = true;
-      watched.push(this);
+      lookout.add(this);
     }
-    until = now + SPIN_MS;
-    if (isLooking) return;
-    isLooking = true;
-    setImmediate(lookAnew);
+    lookout.goOn(now);
   }
 
   protected answered(): void {
     if (!canSpin) return;
-    this.#answeredAt = performance.now();
+    this.#answeredAt = lookout.isTaking ? lookout.now : performance.now();
     this.#lastMs = this.#answeredAt - this.#sentAt;
   }
 
-  /** Takes what has come. False if nothing has. */
-  look(): boolean {
-    if (!this.hasMore) {
-      this.#isWaiting = true;
-      return false;
-    }
+  /** Takes what has come. */
+  take(): void {
     // What is there at the first look would have been there without.
-    if (this.#isWaiting) this.#luck.hit();
+    if (this.#hasWaited) this.#luck.hit();
     this.drain();
-    return true;
+  }
+
+  /** Nothing has come yet. */
+  waited(): void {
+    this.#hasWaited = true;
   }
 
   /** Whether there is more to look out for. */
@@ -78,35 +75,71 @@ export abstract class Awaited {
   }
 }
 
-const watched: Awaited[] = [];
-let isLooking = false;
-let until = 0;
-/** When the event loop has last had its turn. */
-let turnAt = 0;
+class Lookout {
+  /** While messages are taken: when they were found. */
+  isTaking = false;
+  now = Number.NaN;
+  readonly #watched: Awaited[] = [];
+  #isLooking = false;
+  #until = Number.NaN;
+  /** When the event loop has last had its turn. */
+  #turnAt = Number.NaN;
 
-function lookAnew(): void {
-  turnAt = performance.now();
-  look();
-}
-
-function look(): void {
-  let now = performance.now();
-  const end = now + LOOK_MS;
-  let hasFound = false;
-  while (!hasFound && now < end && watched.length > 0) {
-    for (const one of watched) if (one.look()) hasFound = true;
-    now = performance.now();
+  add(one: Awaited): void {
+    this.#watched.push(one);
   }
-  for (let i = watched.length - 1; i >= 0; i--) if (!watched[i]!.stays()) watched.splice(i, 1);
-  // Who awaits the answers comes first, and may make the next call.
-  if (hasFound && now - turnAt < TURN_MS) queueMicrotask(lookAfterMicrotasks);
-  else if (hasFound || (watched.length > 0 && now < until)) setImmediate(lookAnew);
-  else {
-    for (const one of watched.splice(0)) one.missed();
-    isLooking = false;
+
+  goOn(now: number): void {
+    this.#until = now + SPIN_MS;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    setImmediate(this.#lookAnew);
+  }
+
+  readonly #lookAnew = (): void => {
+    this.#turnAt = performance.now();
+    this.#look();
+  };
+
+  readonly #look = (): void => {
+    const hasFound = this.#find();
+    const watched = this.#watched;
+    for (let i = watched.length - 1; i >= 0; i--) if (!watched[i]!.stays()) watched.splice(i, 1);
+    // Who awaits the answers comes first, and may make the next call.
+    if (hasFound && this.now - this.#turnAt < TURN_MS) void SETTLED.then(this.#afterMicrotasks);
+    else if (hasFound || (watched.length > 0 && this.now < this.#until)) setImmediate(this.#lookAnew);
+    else {
+      for (const one of watched.splice(0)) one.missed();
+      this.#isLooking = false;
+    }
+  };
+
+  readonly #afterMicrotasks = (): void => process.nextTick(this.#look);
+
+  /** Takes what has come as soon as something has. False if nothing has in time. */
+  #find(): boolean {
+    const watched = this.#watched;
+    let end = 0;
+    while (watched.length > 0) {
+      for (let looks = LOOKS; looks > 0; looks--) {
+        for (const one of watched) if (one.hasMore) return this.#take();
+      }
+      for (const one of watched) one.waited();
+      this.now = performance.now();
+      if (end === 0) end = this.now + LOOK_MS;
+      else if (this.now > end) break;
+    }
+    return false;
+  }
+
+  #take(): true {
+    this.now = performance.now();
+    this.isTaking = true;
+    for (const one of this.#watched) if (one.hasMore) one.take();
+    this.isTaking = false;
+    return true;
   }
 }
 
-function lookAfterMicrotasks(): void {
-  process.nextTick(look);
-}
+const SETTLED = Promise.resolve();
+const lookout = new Lookout();

@@ -21,9 +21,10 @@ export type Order =
       call: number,
       name: string,
       args: readonly unknown[],
-      deadline: number | undefined,
-      id: string,
-      attempt: number,
+      // For a module that has asked.
+      deadline?: number | undefined,
+      id?: string,
+      attempt?: number,
     ]
   | readonly [kind: typeof CANCEL, call: number, reason: ErrorRecord]
   | readonly [kind: typeof PULL, call: number, values: number]
@@ -44,6 +45,8 @@ export const STDOUT = 0;
 export const STDERR = 1;
 /** The call was canceled before it could begin. */
 export const REFUSED = 5;
+/** The module wants to know of each call which task has made it. */
+export const ASKS = 7;
 
 export type Report =
   | readonly [kind: typeof LOADED, call: number, exports: ExportRecord]
@@ -52,6 +55,7 @@ export type Report =
   | readonly [kind: typeof FAILURE, call: number, error: ErrorRecord]
   | readonly [kind: typeof ITEM, call: number, value: unknown]
   | readonly [kind: typeof REFUSED, call: number]
+  | readonly [kind: typeof ASKS, call: number]
   | readonly [kind: typeof OUTPUT, stream: typeof STDOUT | typeof STDERR, chunk: string | Uint8Array];
 
 /** The functions that a module exports. */
@@ -121,6 +125,8 @@ export function isFlagged(shared: Int32Array, call: number): boolean {
 /** A call that is shorter is worth looking out for its end, or for the next one, for so long. */
 export const SHORT_MS = 1;
 export const SPIN_MS = 0.1;
+/** To ask for the time takes as long as so many looks. */
+export const LOOKS = 32;
 
 /** How many values of a stream may be on their way, unread. */
 export const WINDOW = 16;
@@ -139,14 +145,20 @@ export interface CallRecord {
 /** What the thread's entry asks of `errand/threads`, if the module that the thread runs has imported that. */
 export interface InThread<C = unknown> {
   open(record: CallRecord): C;
-  run<T>(context: C, fn: () => T): T;
+  run<T>(context: C, fn: (...args: readonly unknown[]) => T, args: readonly unknown[]): T;
   cancel(context: C, reason: ErrorRecord): void;
   takeTransferList(value: unknown): readonly import('node:worker_threads').Transferable[] | undefined;
 }
 
 /** Where the two meet, who each have a copy of this file. */
-const MEETING = Symbol.for('errand.threads');
-const meeting = globalThis as unknown as Record<symbol, { api: InThread<never> | undefined } | undefined>;
-meeting[MEETING] ??= { api: undefined };
+interface Meeting {
+  api: InThread | undefined;
+  /** Called when the module has imported `errand/threads`. */
+  onApi: (() => void) | undefined;
+}
 
-export const inThread = meeting[MEETING] as { api: InThread | undefined };
+const MEETING = Symbol.for('errand.threads');
+const meetings = globalThis as unknown as Record<symbol, Meeting | undefined>;
+meetings[MEETING] ??= { api: undefined, onApi: undefined };
+
+export const inThread: Meeting = meetings[MEETING];

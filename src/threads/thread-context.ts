@@ -83,15 +83,15 @@ const NO_CALL = new CallContext({ call: 0, shared: undefined, deadline: undefine
  * What the thread's entry asks of this module once users have imported it: the entry is a file of its own, and starts
  * without it. Contexts cost all promises of a thread in Node 20 (AsyncLocalStorage), and are for those who ask.
  */
-class Contexts implements InThread {
+class Contexts implements InThread<CallContext> {
   readonly #current = new AsyncLocalStorage<CallContext>();
 
   open(record: CallRecord): CallContext {
     return new CallContext(record);
   }
 
-  run<T>(context: CallContext, fn: () => T): T {
-    return this.#current.run(context, fn);
+  run<T>(context: CallContext, fn: (...args: readonly unknown[]) => T, args: readonly unknown[]): T {
+    return this.#current.run(context, fn, ...args);
   }
 
   cancel(context: CallContext, reason: ErrorRecord): void {
@@ -106,7 +106,10 @@ class Contexts implements InThread {
 }
 
 // One copy of this module serves all copies in the thread, as the entry asks one.
-inThread.api ??= new Contexts();
+if (inThread.api === undefined) {
+  inThread.api = new Contexts();
+  inThread.onApi?.();
+}
 const contexts = inThread.api as Contexts;
 
 /**

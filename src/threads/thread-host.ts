@@ -14,6 +14,7 @@ import { NotCloneableError } from './errors.ts';
 import { Awaited, canSpin } from './lookout.ts';
 import { Lines } from './output.ts';
 import {
+  ASKS,
   BEGUN,
   CALL,
   CANCEL,
@@ -95,6 +96,8 @@ export class ThreadHost extends Awaited {
   readonly #stderr: Lines;
   readonly #ended: Promise<void>;
   #load: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
+  /** Whether the module wants to know of each call which task has made it. */
+  #asks = false;
   #lastCall = 0;
   #sent = 0;
   #taken = 0;
@@ -176,7 +179,11 @@ export class ThreadHost extends Awaited {
         const moved = takeTransferList(arg);
         if (moved !== undefined) list = list === undefined ? [...moved] : [...list, ...moved];
       }
-      this.#send([CALL, call, name, args, caller?.deadline, caller?.id ?? '', caller?.attempt ?? 1], list);
+      const isTold = this.#asks && caller !== undefined;
+      const order: Order = isTold
+        ? [CALL, call, name, args, caller.deadline, caller.id, caller.attempt]
+        : [CALL, call, name, args];
+      this.#send(order, list);
     } catch (error) {
       // No number is left out: the thread counts along.
       if (this.#lastCall === call) this.#lastCall = before;
@@ -238,7 +245,7 @@ export class ThreadHost extends Awaited {
     await this.#ended;
   }
 
-  protected get hasMore(): boolean {
+  get hasMore(): boolean {
     return isAhead(Atomics.load(this.#shared, FROM_THREAD), this.#taken);
   }
 
@@ -295,6 +302,9 @@ export class ThreadHost extends Awaited {
         pending?.onFailure(pending.canceled?.reason);
         break;
       }
+      case ASKS:
+        this.#asks = true;
+        break;
       case LOADED:
         this.exports = report[2];
         this.#isLoaded = true;

@@ -4,12 +4,10 @@
  */
 import type { Performance } from 'node:perf_hooks';
 import { Luck } from './luck.ts';
-import { SHORT_MS, SPIN_MS } from './protocol.ts';
+import { LOOKS, SHORT_MS, SPIN_MS } from './protocol.ts';
 
 /** How long messages may be taken without a turn of the thread's event loop. */
 const TURN_MS = 10;
-/** To ask for the time takes as long as so many looks. */
-const LOOKS = 32;
 
 /** What is looked out for. */
 export interface Inbox {
