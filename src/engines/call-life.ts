@@ -98,6 +98,14 @@ export class CallLife {
     this.store.move(call, 'started');
   }
 
+  /** A call begins later than it was delivered. False when its lanes don't let it. */
+  start(call: StoredCall, now: number): boolean {
+    if (!this.lanes.spendAgain(call, now)) return false;
+    call.startedAt = this.#shown(now);
+    this.store.noteUpdate(call);
+    return true;
+  }
+
   renew(call: StoredCall, leaseMs: number, now: number): void {
     this.#deadlines.lift(call.deadline!);
     this.#setDeadline(call, leaseMs, now);

@@ -166,7 +166,10 @@ export interface Update {
 /** How many log lines of a call an engine keeps. */
 export const MOST_LOG_LINES = 1_000;
 
-/** A limit for all calls of a lane, wherever they run. Spent when a call is delivered, never when it is submitted. */
+/**
+ * A limit for all calls of a lane, wherever they run. Spent when a call is delivered, or when it begins if that is later;
+ * never when it is submitted.
+ */
 export interface LaneLimit {
   /** At most so many deliveries in any window of `intervalMs`. */
   readonly rate?: { readonly limit: number; readonly intervalMs: number } | undefined;
@@ -248,6 +251,12 @@ export interface Engine {
   end(consumer: string, epoch: number): Promise<void>;
   /** What can be run now, the most urgent first; nothing if there is nothing. @throws StaleLeaseError with an old epoch */
   fetch(request: FetchRequest): Promise<Delivery[]>;
+  /**
+   * A call begins only now, as it has had to wait for a worker since its delivery: from now on, and not from then, it
+   * counts for the rates of its lanes. False when they don't let it begin now: then it is to be released.
+   * @throws StaleLeaseError
+   */
+  start(lease: Lease): Promise<boolean>;
   /** Holds leases for `leaseMs` from now. Resolves to those that couldn't be, because they are stale. */
   renew(leases: readonly Lease[], leaseMs: number): Promise<Lease[]>;
   /** The call has completed with `output`, which is JSON. @throws StaleLeaseError */

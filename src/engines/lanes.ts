@@ -85,7 +85,7 @@ export class Lanes {
   readonly #forgetting: Deadlines;
   readonly #onOpen: (lane: Lane) => void;
   #made = 0;
-  /** How many deliveries there have been, for all lanes. */
+  /** How many deliveries there have been, and late starts, for all lanes. */
   #deliveries = 0;
 
   /** @param onOpen is called when a lane with branches shut has opened */
@@ -129,6 +129,19 @@ export class Lanes {
       lane.running++;
       lane.window?.add(1, now);
     }
+  }
+
+  /** The call begins later than it was delivered: its part of the rates moves to now. False when there is no room now. */
+  spendAgain(call: StoredCall, now: number): boolean {
+    const rated = call.lanes.filter(({ window }) => window !== undefined);
+    for (const lane of rated) if (call.delivery > lane.windowSince) lane.window!.remove(1, call.deliveredAt);
+    const hasRoom = rated.every((lane) => lane.opensAt(now) === now);
+    if (hasRoom) {
+      call.delivery = ++this.#deliveries;
+      call.deliveredAt = now;
+    }
+    for (const lane of rated) if (call.delivery > lane.windowSince) lane.window!.add(1, call.deliveredAt);
+    return hasRoom;
   }
 
   /** The call doesn't run any more. With `asIfNever`, it gives back its part of the rates too. */

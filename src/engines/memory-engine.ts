@@ -109,6 +109,14 @@ class MemoryEngine implements Engine {
     });
   }
 
+  async start(lease: Lease): Promise<boolean> {
+    return this.#do((now) => {
+      const call = this.#held(lease);
+      if (call === undefined) throw this.#stale(lease);
+      return this.#life.start(call, now);
+    });
+  }
+
   async renew(leases: readonly Lease[], leaseMs: number): Promise<Lease[]> {
     return this.#do((now) =>
       leases.filter((lease) => {

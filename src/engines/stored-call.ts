@@ -69,7 +69,7 @@ export class StoredCall implements HeapItem {
   /** While it is started: who has it, and by which token. */
   holder: Consumer | undefined = undefined;
   token: string | undefined = undefined;
-  /** The number of its last delivery, of all the engine's, and when that was, by the clock. */
+  /** The number of its last delivery, or late start, of all the engine's, and when that was, by the clock. */
   delivery = 0;
   deliveredAt = 0;
   /** By which token its last lease was ended, and how. */

@@ -116,7 +116,7 @@ function fail(run: Run, ending: Ending, failure: Failure): Promise<Ending> {
 }
 
 function handBack(run: Run, delayMs: number): Promise<Ending> {
-  return tell(run, 'requeued', (engine) => engine.release(run.lease, delayMs, run.hasBegun));
+  return tell(run, 'requeued', (engine) => engine.release(run.lease, delayMs, run.isSpent));
 }
 
 async function tell(run: Run, ending: Ending, what: (engine: Engine) => Promise<void>): Promise<Ending> {

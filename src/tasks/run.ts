@@ -8,6 +8,7 @@
 import { StaleLeaseError } from '../engines/errors.ts';
 import type { CallRecord, Delivery, Engine, Failure, Lease, Update } from '../engines/index.ts';
 import type { Clock, ClockTimer } from '../go/clock.ts';
+import { CanceledError } from '../go/errors.ts';
 import type { TaskContext } from '../manager/context.ts';
 import type { TaskManager } from '../manager/manager.ts';
 import type { Reporter } from '../manager/retry.ts';
@@ -97,6 +98,8 @@ export class Run extends Receiver {
   isOver = false;
   /** Set when a worker has taken it. */
   hasBegun = false;
+  /** Set when it has spent its part of the rates: its function may have been called. */
+  isSpent = false;
   readonly #delivery: Delivery;
   readonly #timeoutMs: number | undefined;
   readonly #memos = new Map<string, string>();
@@ -106,6 +109,8 @@ export class Run extends Receiver {
   #manager: TaskManager<unknown> | undefined;
   #verdict: Verdict | undefined;
   #outcome: Outcome | undefined;
+  /** Whether it has had to wait for a worker. */
+  #isLate = false;
   #beatAt = 0;
   #stallTimer: ClockTimer;
 
@@ -154,8 +159,8 @@ export class Run extends Receiver {
     return { error: errorToJson(error), then: deadLetter ? 'deadLettered' : 'failed' };
   }
 
-  /** Hands it to a manager, which has room for it. */
-  start(manager: TaskManager<unknown>): void {
+  /** Hands it to a manager, which has room for it; to one that is shared, it may only have room in its line. */
+  start(manager: TaskManager<unknown>, isShared: boolean): void {
     if (this.#verdict !== undefined) {
       this.#outcome = { state: CANCELED, value: this.#verdict.error };
       this.#over();
@@ -165,6 +170,7 @@ export class Run extends Receiver {
     const work = (ctx: TaskContext, resource: unknown): unknown => this.#work(ctx, resource);
     const timeoutMs = this.#timeoutMs;
     manager[submitTo](this, work, timeoutMs === undefined ? undefined : { timeoutMs }, PRESET);
+    this.#isLate = isShared && !this.hasBegun;
   }
 
   /** Ends it from outside, as soon as its function has returned. */
@@ -212,6 +218,9 @@ export class Run extends Receiver {
     const { definition, host, record } = this;
     this.hasBegun = true;
     host.begun(this);
+    this.isSpent = !this.#isLate || (await this.#mayBegin());
+    if (!this.isSpent) this.end('requeued', new CanceledError('others have begun while the call waited for a worker'));
+    if (ctx.err !== undefined) throw ctx.cause;
     let input = this.#read('input');
     if (definition.version !== record.version && definition.migrate !== undefined) {
       input = await definition.migrate(input, record.version);
@@ -226,6 +235,15 @@ export class Run extends Receiver {
     if (ctx.err !== undefined) throw ctx.cause;
     this.#watchForStall();
     return definition.run(new RunContext(this, ctx), input, resource);
+  }
+
+  /** Others may have begun meanwhile, and the rates let only so many. */
+  async #mayBegin(): Promise<boolean> {
+    let mayBegin = false;
+    await this.host.tell(this, async (engine) => {
+      mayBegin = await engine.start(this.lease);
+    });
+    return mayBegin;
   }
 
   #read(what: 'input' | 'context' | 'overrides'): unknown {

@@ -60,7 +60,8 @@ export class Staff {
     const { manager } = run.record;
     count(this.#alive, manager, 1);
     count(this.#waiting, manager, 1);
-    run.start(this.#options.managers.get(manager) ?? this.#own!);
+    const shared = this.#options.managers.get(manager);
+    run.start(shared ?? this.#own!, shared !== undefined);
   }
 
   /** Its function begins: it waits no more. */

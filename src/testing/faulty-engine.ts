@@ -40,6 +40,7 @@ const OPERATIONS: readonly EngineOperation[] = [
   'begin',
   'end',
   'fetch',
+  'start',
   'renew',
   'ack',
   'fail',

@@ -1,6 +1,6 @@
 /** The engine suite: what holds calls back. Limits of lanes, and others of the same key. */
 import assert from 'node:assert/strict';
-import type { Delivery, DuplicatePolicy } from '../engines/index.ts';
+import { type Delivery, type DuplicatePolicy, StaleLeaseError } from '../engines/index.ts';
 import { type EngineWorld, idsOf, type Party, type Scenario } from './engine-world.ts';
 
 const ERROR = '{"message":"broken"}';
@@ -178,6 +178,35 @@ const limits: readonly Scenario[] = [
       assert.deepEqual(await party.ids(), ['b']);
       await engine.release(lease);
       assert.deepEqual(await party.fetch(), []);
+    },
+  },
+  {
+    name: 'a run that has waited for a worker counts from when it begins, and begins only if there is room then',
+    async run(world) {
+      const { engine, unit } = world;
+      const party = await world.begin();
+      await engine.limit('slow', { rate: { limit: 1, intervalMs: 4 * unit } });
+      for (const id of ['a', 'b', 'c']) await world.submit({ id, lanes: ['slow'] });
+      const a = await party.next({ lease: 99 });
+      await world.pass(3);
+      assert.equal(await engine.start(a.lease), true);
+      assert.equal(await engine.start(a.lease), true, 'saying it again changes nothing');
+      const { startedAt, submittedAt } = (await engine.get('a'))!;
+      assert.ok(startedAt! >= submittedAt + 3 * unit);
+      await world.pass(2);
+      assert.deepEqual(await party.ids(), [], 'it counts from then');
+      await world.pass(2);
+      const b = await party.next({ lease: 99 });
+      await world.pass(5);
+      const c = await party.next({ lease: 99 });
+      assert.equal(c.record.id, 'c');
+      assert.equal(await engine.start(b.lease), false, 'another one has begun meanwhile');
+      await engine.release(b.lease);
+      await engine.ack(c.lease, 'null');
+      assert.deepEqual(await party.fetch(), []);
+      await world.pass(4);
+      assert.deepEqual(await party.ids(), ['b']);
+      await assert.rejects(engine.start(c.lease), StaleLeaseError);
     },
   },
   {

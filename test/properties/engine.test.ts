@@ -58,6 +58,7 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof<fc.WeightedArbitrary<EngineStep>
       .map(([consumer, leaseMs, wish]) => ({ do: 'fetch', consumer, leaseMs, ...wish })),
   },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('ack'), which: recent }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('start'), which: recent }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('release'), which: recent, delayMs, hasBegun: fc.boolean() }) },
   {
     weight: 4,

@@ -1,9 +1,10 @@
 /** How many calls run at once, and how many begin in a time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TaskManager } from '../../src/index.ts';
 import { type CallContext, defineTask, type TaskConcurrency, type TaskRateLimit } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { pause, rigOf, settle, statesOf } from './kit.ts';
+import { passing, pause, rigOf, settle, statesOf } from './kit.ts';
 
 interface Input {
   readonly key: string;
@@ -324,5 +325,56 @@ test(
     await rig.clock.advance(5_000);
     assert.deepEqual(watched.startsOf('task'), [0, 0, 1_000, 1_000, 2_000]);
     assert.deepEqual(statesOf(calls), ['completed', 'completed', 'completed']);
+  }),
+);
+
+test(
+  'a call that has waited for a worker of a manager that others work on too counts from when it begins',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const starts: number[] = [];
+    const manager = new TaskManager({ workerCount: 1, maxWorkerCount: 1, clock });
+    const task = defineTask({
+      name: 'task',
+      manager: 'shared',
+      rateLimit: { limit: 1, intervalMs: 100 },
+      run: () => void starts.push(clock.now()),
+    });
+    {
+      await using rig = await rigOf(task, { clock, managers: { shared: manager } });
+      for (const ms of [90, 70, 250, 40]) void manager.queueTask(() => pause(clock, ms));
+      const calls = await rig.dispatcher.submitMany(task, Array(6).fill(1));
+      await clock.advance(2_000);
+      for (const status of statesOf(calls)) assert.equal(status, 'completed');
+      for (const [i, at] of starts.slice(1).entries()) assert.ok(at - starts[i]! >= 100, `${starts}`);
+    }
+    await passing(clock, manager.stop());
+  }),
+);
+
+test(
+  'a call that has waited for a worker for so long that others took its place goes back, and loses no attempt',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const starts: number[] = [];
+    const [busy, free] = [1, 2].map(() => new TaskManager({ workerCount: 1, maxWorkerCount: 1, clock }));
+    const task = defineTask({
+      name: 'task',
+      manager: 'shared',
+      rateLimit: { limit: 1, intervalMs: 100 },
+      run: ({ attempt }) => void starts.push(clock.now() * attempt),
+    });
+    {
+      void busy!.queueTask(() => pause(clock, 450));
+      await using rig = await rigOf(task, { clock, managers: { shared: busy! } });
+      const calls = await rig.dispatcher.submitMany(task, Array(9).fill(1));
+      await settle();
+      assert.equal(calls[0]!.status, 'started', 'as the engine sees it');
+      await using _ = await rigOf(task, { clock, engine: rig.engine, managers: { shared: free! } });
+      await clock.advance(2_000);
+      assert.deepEqual(starts, [100, 200, 300, 400, 500, 600, 700, 800, 900]);
+      assert.equal(calls[0]!.info.startedAt, 500);
+    }
+    await passing(clock, Promise.all([busy!.stop(), free!.stop()]));
   }),
 );

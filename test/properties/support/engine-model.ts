@@ -34,9 +34,11 @@ export interface ModelCall {
 interface Spent {
   readonly lease: number;
   readonly call: ModelCall;
-  readonly at: number;
+  at: number;
   counts: boolean;
   runs: boolean;
+  /** Its number among deliveries and late starts. */
+  number: number;
 }
 
 const ENDED: readonly CallState[] = ['completed', 'failed', 'canceled', 'discarded', 'deadLettered'];
@@ -46,9 +48,10 @@ export class EngineModel {
   calls: ModelCall[] = [];
   readonly spent: Spent[] = [];
   readonly #limits = new Map<string, LaneLimit>();
-  /** Deliveries up to this number don't count for the rate of a name. */
+  /** Deliveries and late starts up to this number don't count for the rate of a name. */
   readonly #since = new Map<string, number>();
   #submitted = 0;
+  #numbers = 0;
   #held = 0;
 
   find(id: string): ModelCall | undefined {
@@ -100,7 +103,7 @@ export class EngineModel {
         call.holder = holder;
         call.lease = this.spent.length + 1;
         call.expiresAt = this.now + leaseMs;
-        this.spent.push({ lease: call.lease, call, at: this.now, counts: true, runs: true });
+        this.spent.push({ lease: call.lease, call, at: this.now, counts: true, runs: true, number: ++this.#numbers });
         fetched.push(call);
       }
     }
@@ -119,14 +122,32 @@ export class EngineModel {
     const { rate, concurrency = Infinity } = this.#limits.get(name) ?? {};
     const spent = this.spent.filter(({ call }) => call.lanes.includes(lane));
     if (spent.filter(({ runs }) => runs).length >= concurrency) return false;
-    if (rate === undefined) return true;
-    const since = this.#since.get(name) ?? 0;
-    const recent = spent.filter(({ counts, at, lease }) => counts && lease > since && at + rate.intervalMs > this.now);
-    return recent.length < rate.limit;
+    return rate === undefined || this.#recent(lane, rate).length < rate.limit;
+  }
+
+  /** A call begins later than it was fetched. */
+  start(id: string, lease: number): boolean | 'stale' {
+    const call = this.find(id);
+    if (call?.lease !== lease) return 'stale';
+    const own = this.spent[lease - 1]!;
+    const hasRoom = call.lanes.every((lane) => {
+      const { rate } = this.#limits.get(lane.split('\n')[0]!) ?? {};
+      return rate === undefined || this.#recent(lane, rate).filter((spent) => spent !== own).length < rate.limit;
+    });
+    if (hasRoom) Object.assign(own, { at: this.now, number: ++this.#numbers });
+    return hasRoom;
+  }
+
+  #recent(lane: string, { intervalMs }: { readonly intervalMs: number }): Spent[] {
+    const since = this.#since.get(lane.split('\n')[0]!) ?? 0;
+    return this.spent.filter(
+      ({ call, counts, at, number }) =>
+        call.lanes.includes(lane) && counts && number > since && at + intervalMs > this.now,
+    );
   }
 
   limit(name: string, limit: LaneLimit | undefined): void {
-    if (this.#limits.get(name)?.rate === undefined) this.#since.set(name, this.spent.length);
+    if (this.#limits.get(name)?.rate === undefined) this.#since.set(name, this.#numbers);
     if (limit === undefined) this.#limits.delete(name);
     else this.#limits.set(name, limit);
   }

@@ -38,7 +38,7 @@ export type EngineStep =
       readonly queues: FetchRequest['queues'];
       readonly leaseMs: number;
     }
-  | { readonly do: 'ack'; readonly which: number }
+  | { readonly do: 'ack' | 'start'; readonly which: number }
   | { readonly do: 'release'; readonly which: number; readonly delayMs: number; readonly hasBegun: boolean }
   | { readonly do: 'fail'; readonly which: number; readonly then: 'failed' | 'deadLettered' | number }
   | { readonly do: 'renew'; readonly which: number; readonly leaseMs: number }
@@ -105,6 +105,15 @@ export class EngineRun {
           (call) => model.end(call, 'completed'),
           ({ lease }) => engine.ack(lease, '1'),
         );
+      case 'start': {
+        const entry = pick(this.#deliveries, step.which);
+        if (entry === undefined) return;
+        const { lease } = entry.delivery;
+        const expected = model.start(lease.id, entry.lease);
+        if (expected === 'stale') await assert.rejects(engine.start(lease), StaleLeaseError);
+        else assert.equal(await engine.start(lease), expected);
+        return;
+      }
       case 'release':
         return this.#close(
           step.which,
