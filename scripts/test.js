@@ -2,6 +2,7 @@
 //   node scripts/test.js [part of a path ...] [--flags for node]
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
@@ -17,7 +18,9 @@ if (files.length === 0) {
 // Threads start from a bundle; and modules that run in them import what is built.
 const built = spawnSync('npm', ['run', 'build', '--silent'], { stdio: 'inherit', shell: process.platform === 'win32' });
 if (built.status !== 0) process.exit(built.status ?? 1);
-const child = spawn(process.execPath, ['--import', 'tsx', '--test', '--test-timeout=60000', ...flags, ...files], {
+// One for each processor, where node would leave one idle.
+const limits = [`--test-concurrency=${availableParallelism()}`, '--test-timeout=60000'];
+const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...limits, ...flags, ...files], {
   stdio: 'inherit',
 });
 child.on('exit', (code) => process.exit(code ?? 1));

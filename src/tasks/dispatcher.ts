@@ -87,7 +87,7 @@ export class Dispatcher {
   /** Of which tasks the engine knows the limits. */
   #told: number | undefined = undefined;
   /** The last change of the queues: the next one comes after it. */
-  #queuesSet: Promise<void> = Promise.resolve();
+  #telling: Promise<void> | undefined;
 
   /** @throws TypeError or RangeError when an option is wrong, or a task is registered twice */
   constructor(options: DispatcherOptions) {
@@ -228,8 +228,13 @@ export class Dispatcher {
 
   /** What the engine is told of limits, one after the other: the last word has to be the last. */
   #inTurn(tell: () => Promise<void>): Promise<void> {
-    const telling = this.#queuesSet.then(tell);
-    this.#queuesSet = telling.catch(() => {});
+    const telling = this.#telling === undefined ? tell() : this.#telling.then(tell);
+    const told = telling
+      .catch(() => {})
+      .then(() => {
+        if (this.#telling === told) this.#telling = undefined;
+      });
+    this.#telling = told;
     return telling;
   }
 

@@ -74,15 +74,18 @@ export function checkThreadsOptions(module: unknown, options: ThreadsOptions): T
 
 /**
  * What threads inherit by themselves: undefined. But of a program given on the command line they would inherit that its
- * text is a module, which no file can be told.
+ * text is a module, which no file can be told. Then they get what loads modules, and nothing else: V8's own flags can't be
+ * handed on one by one.
  */
 function flagsOfThisProcess(): readonly string[] | undefined {
   const flags = process.execArgv;
   if (!flags.some((flag) => flag.startsWith('--input-type'))) return undefined;
-  const program = flags.findIndex((flag) => /^(-e|--eval|-p|-pe|--print)$/.test(flag));
-  return flags.filter(
-    (flag, i) => !flag.startsWith('--input-type') && i !== program && (program < 0 || i !== program + 1),
-  );
+  return flags.flatMap((flag, i) => {
+    const [, name, value] =
+      /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C)(=.*)?$/.exec(flag) ?? [];
+    if (name === undefined) return [];
+    return value === undefined && flags[i + 1] !== undefined ? [flag, flags[i + 1]!] : [flag];
+  });
 }
 
 /** The address of a module, that threads can import wherever they are. */

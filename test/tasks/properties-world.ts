@@ -53,7 +53,9 @@ export type Step =
   | {
       readonly do: 'submit';
       readonly task: number;
-      readonly input: Input;
+      /** One for each call. */
+      readonly inputs: readonly Input[];
+      /** Of the first of them. */
       readonly id: number | undefined;
       readonly delayMs: number;
       readonly which: number;
@@ -140,7 +142,10 @@ export class World {
     const { engine, dispatcher } = host;
     switch (step.do) {
       case 'submit':
-        void this.#submit(host, step);
+        for (const [index, input] of step.inputs.entries()) {
+          const id = index > 0 || step.id === undefined ? `call ${this.ids.length}` : `own ${step.id}`;
+          void this.#submit(host, step.task, input, id, step.delayMs);
+        }
         break;
       case 'fail':
         engine.failNext(step.operation, step);
@@ -194,20 +199,19 @@ export class World {
     this.#hosts.push(host);
   }
 
-  async #submit(host: Host, { task, input, id, delayMs }: Step & { readonly do: 'submit' }): Promise<void> {
-    const known = id === undefined ? `call ${this.ids.length}` : `own ${id}`;
-    if (!this.ids.includes(known)) {
-      this.ids.push(known);
+  async #submit(host: Host, task: number, input: Input, id: string, delayMs: number): Promise<void> {
+    if (!this.ids.includes(id)) {
+      this.ids.push(id);
       const history: CallState[] = [];
-      this.#histories.set(known, history);
-      this.store.watch(known, (event: CallEvent) => {
+      this.#histories.set(id, history);
+      this.store.watch(id, (event: CallEvent) => {
         if (event.type === 'state') history.push(event.record.state);
       });
     }
     // By somebody who says it again until it is stored.
     for (;;) {
       try {
-        await host.dispatcher.submit(`task ${task % this.#rules.length}`, input, { id: known, delayMs });
+        await host.dispatcher.submit(`task ${task % this.#rules.length}`, input, { id, delayMs });
         return;
       } catch (error) {
         if (error instanceof ShutdownError) return;
@@ -297,7 +301,7 @@ export class World {
     if (rate === undefined) return;
     const starts = this.runs.filter((run) => run.task === task && (!rate.isKeyed || run.key === key));
     const first = starts.at(-1 - rate.limit);
-    this.#assert(first === undefined || at - first.at >= rate.intervalMs, `too many starts of task ${task} at ${at}`);
+    this.#assert(first === undefined || first.at + rate.intervalMs <= at, `too many starts of task ${task} at ${at}`);
   }
 
   #assert(isRight: boolean, what: string): void {
