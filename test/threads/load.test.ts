@@ -4,12 +4,14 @@ import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { DeadlineExceededError, ResourceError } from '../../src/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
+import { turn } from '../../src/testing/turn.ts';
 import { ThreadCrashError } from '../../src/threads/index.ts';
 import { heard } from '../manager/kit.ts';
 import { type ManageOptions, manage, Probe, rejectionOf, source, work } from './kit.ts';
 
 /** Runs `body`, which is told how many threads have been started since. */
 async function counting(body: (started: () => number) => Promise<void>): Promise<void> {
+  await turn(); // in which a loader's own may be announced
   const workers = new Set<Worker>();
   const onWorker = (worker: Worker): unknown => workers.add(worker);
   process.on('worker', onWorker);
@@ -95,7 +97,7 @@ for (const [what, { url, error, cause }] of Object.entries(BROKEN)) {
 test(
   'a module that needs more memory than there may be fails ready() as well',
   withLeakCheck(async () => {
-    const manager = manage(source('const all = []; for (;;) all.push(new Array(1_000).fill(all.length))'), {
+    const manager = manage(source('const all = []; for (;;) all.push({ n: all.length })'), {
       createAttempts: 1,
       resourceLimits: { maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 4 },
     });

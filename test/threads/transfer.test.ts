@@ -142,6 +142,12 @@ test(
       transfer(transfer(again, []), [again.buffer]); // the last list counts
       await api.keep(again);
       assert.equal(again.byteLength, 0);
+      const image = { bytes: new Uint8Array(10), byteLength: 7 };
+      await api.keep(transfer(image, [image.bytes.buffer]) as never);
+      assert.equal(image.bytes.byteLength, 0);
+      image.bytes = new Uint8Array(20);
+      await api.keep(image as never);
+      assert.equal(image.bytes.byteLength, 20);
     });
     await manager.stop();
   }),
