@@ -15,6 +15,21 @@ export interface Rounds {
   onRound(round: number, of: number): void;
 }
 
+/**
+ * The numbers below `length`, in another order for each round, and the same for the same: who comes after a contender that
+ * leaves much behind pays for it, so it must not always be the same one.
+ */
+function shuffled(length: number, round: number): number[] {
+  const order = Array.from({ length }, (_, i) => i);
+  let state = round + 1;
+  for (let i = length - 1; i > 0; i--) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    const j = Math.floor((state / 2 ** 32) * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
+
 /** The cost of one task in ns, the median of the rounds, for each case in its order. */
 export async function measureTime(cases: readonly Case[], { rounds, warmup, onRound }: Rounds): Promise<number[]> {
   // Tinybench runs all iterations of a task before the next task; one iteration a run, and many runs, interleave them.
@@ -24,8 +39,7 @@ export async function measureTime(cases: readonly Case[], { rounds, warmup, onRo
   const samples: number[][] = cases.map(() => []);
   for (let round = 0; round < warmup + rounds; round++) {
     onRound(round + 1, warmup + rounds);
-    for (let k = 0; k < tasks.length; k++) {
-      const i = (k + round) % tasks.length;
+    for (const i of shuffled(tasks.length, round)) {
       const task = tasks[i]!;
       task.reset();
       const { result } = await task.run();
