@@ -5,7 +5,7 @@ import { withLeakCheck } from '../../src/testing/index.ts';
 import type { Thread, ThreadStream } from '../../src/threads/index.ts';
 import { collect, manage, rejectionOf, source, work } from './kit.ts';
 
-/** What work/calls.js exports. */
+/** What modules/calls.js exports. */
 interface Calls {
   add(a: number, b: number): number;
   addLater(a: number, b: number): Promise<number>;

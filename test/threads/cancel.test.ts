@@ -7,7 +7,7 @@ import { ThreadCrashError } from '../../src/threads/index.ts';
 import { settle } from '../manager/kit.ts';
 import { deferred, type ManageOptions, manage, Probe, rejectionOf, until, work } from './kit.ts';
 
-/** What work/contexts.js exports, of that which these tests call. */
+/** What modules/contexts.js exports, of that which these tests call. */
 interface Contexts {
   block(): boolean;
   blockThen(value: string): string;

@@ -17,7 +17,7 @@ interface Description {
   readonly isCancelled: boolean;
 }
 
-/** What work/contexts.js exports, of that which these tests call. */
+/** What modules/contexts.js exports, of that which these tests call. */
 interface Contexts {
   show(): Description;
   showOutside(): Promise<Description>;

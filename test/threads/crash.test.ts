@@ -6,7 +6,7 @@ import { ThreadCrashError } from '../../src/threads/index.ts';
 import { assertBooks, settle } from '../manager/kit.ts';
 import { collect, type ManageOptions, manage, Probe, rejectionOf, until, work } from './kit.ts';
 
-/** What work/deaths.js exports. */
+/** What modules/deaths.js exports. */
 interface Deaths {
   alive(): string;
   throwFromTimer(): Promise<never>;

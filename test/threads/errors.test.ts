@@ -5,7 +5,7 @@ import { CanceledError, DeadlineExceededError } from '../../src/index.ts';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { manage, Probe, type Rejection, rejectionOf, work } from './kit.ts';
 
-/** What work/throws.js exports. */
+/** What modules/throws.js exports. */
 interface Throws {
   fail(kind: string): never;
   failLater(kind: string): Promise<never>;

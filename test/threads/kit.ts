@@ -13,9 +13,9 @@ import { deferred } from '../manager/kit.ts';
 
 export { deferred };
 
-/** The address of a module in `work/`. They are JavaScript, as threads of Node 20 run nothing else. */
+/** The address of a module in `modules/`. They are JavaScript, as threads of Node 20 run nothing else. */
 export function work(name: string): URL {
-  return new URL(`./work/${name}`, import.meta.url);
+  return new URL(`./modules/${name}`, import.meta.url);
 }
 
 /** The address of a module with this text. It can import nothing but Node's own modules, and by full address. */

@@ -8,7 +8,7 @@ import type { Thread } from '../../src/threads/index.ts';
 import { assertBooks } from '../manager/kit.ts';
 import { collect, held, type ManageOptions, manage, Probe, rejectionOf, until, work } from './kit.ts';
 
-/** What work/contexts.js exports, of that which these tests call. */
+/** What modules/contexts.js exports, of that which these tests call. */
 interface Contexts {
   show(): { id: string; attempt: number };
   block(): boolean;

@@ -5,7 +5,7 @@ import { withLeakCheck } from '../../src/testing/index.ts';
 import { NotCloneableError, ThreadCrashError } from '../../src/threads/index.ts';
 import { collect, manage, rejectionOf, work } from './kit.ts';
 
-/** What work/values.js exports. */
+/** What modules/values.js exports. */
 interface Values {
   echo(...args: unknown[]): unknown[];
   make(kind: string): unknown;

@@ -6,7 +6,7 @@ import type { LineLogger } from '../../src/threads/index.ts';
 import { start } from '../programs.ts';
 import { held, manage, Probe, rejectionOf, source, until, work } from './kit.ts';
 
-/** What work/prints.js exports. */
+/** What modules/prints.js exports. */
 interface Prints {
   print(text: string): void;
   warn(text: string): void;

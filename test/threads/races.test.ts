@@ -7,7 +7,7 @@ import { withLeakCheck } from '../../src/testing/index.ts';
 import { assertBooks } from '../manager/kit.ts';
 import { held, type ManageOptions, manage, Probe, rejectionOf, source, until, work } from './kit.ts';
 
-/** What work/contexts.js exports, of that which these tests call. */
+/** What modules/contexts.js exports, of that which these tests call. */
 interface Contexts {
   waitForSignal(): Promise<never>;
   reluctant(): Promise<string>;

@@ -13,7 +13,7 @@ import { assertBooks } from '../manager/kit.ts';
 import { seed } from '../properties/support/seed.ts';
 import { manage, until, work } from './kit.ts';
 
-/** What work/chaos.js exports. */
+/** What modules/chaos.js exports. */
 interface Chaos {
   quick(index: number): number;
   later(index: number, ms: number): Promise<number>;

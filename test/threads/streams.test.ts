@@ -7,7 +7,7 @@ import { NotCloneableError } from '../../src/threads/index.ts';
 import { settle } from '../manager/kit.ts';
 import { collect, deferred, manage, Probe, rejectionOf, until, work } from './kit.ts';
 
-/** What work/streams.js exports. */
+/** What modules/streams.js exports. */
 interface Streams {
   endless(): Generator<number, void>;
   endlessLater(): AsyncGenerator<number, void>;

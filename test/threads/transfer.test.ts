@@ -7,7 +7,7 @@ import { withLeakCheck } from '../../src/testing/index.ts';
 import { NotCloneableError, transfer } from '../../src/threads/index.ts';
 import { held, manage, rejectionOf, work } from './kit.ts';
 
-/** What work/transfers.js exports. */
+/** What modules/transfers.js exports. */
 interface Transfers {
   keep(bytes: Uint8Array): number;
   give(): Uint8Array;

@@ -23,8 +23,8 @@ type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ?
 type Expect<T extends true> = T;
 type IsAny<T> = 0 extends 1 & T ? true : false;
 
-type Work = typeof import('./work/typed.ts');
-type Point = import('./work/typed.ts').Point;
+type Work = typeof import('./modules/typed.ts');
+type Point = import('./modules/typed.ts').Point;
 
 const url = work('calls.js');
 declare const thread: Thread<Work>;

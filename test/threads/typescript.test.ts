@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { withLeakCheck } from '../../src/testing/index.ts';
 import { manage, rejectionOf, work } from './kit.ts';
 
-type Shapes = typeof import('./work/shapes.ts');
+type Shapes = typeof import('./modules/shapes.ts');
 
 const { node: version } = process.versions;
 /** From 22.18 and 23.6 on. */
