@@ -150,7 +150,6 @@ export class Ledger {
         const stale = await this.#engine.renew(leases, this.#leaseMs);
         if (signal.aborted) return;
         for (const lease of stale) if (this.has(lease)) this.#lose(lease.id);
-        await this.#lookForCancels();
         break;
       } catch (error) {
         if (signal.aborted) return;
@@ -166,14 +165,22 @@ export class Ledger {
     if (signal.aborted) return;
     clock.clearTimeout(this.#timer);
     this.#arm();
+    await this.#lookForCancels();
   }
 
-  /** What a consumer is told may get lost on its way: that a call is to be canceled, too. */
+  /**
+   * What a consumer is told may get lost on its way: that a call is to be canceled, too. The leases are renewed all the
+   * same when this fails; it comes again with the next renewal.
+   */
   async #lookForCancels(): Promise<void> {
     const ids = [...this.#held.keys()];
     if (ids.length === 0) return;
-    for (const { id, cancelRequested } of await this.#engine.scan({ id: ids }, { limit: ids.length })) {
-      if (cancelRequested) this.find(id)?.end('canceled', canceledBecause(undefined));
+    try {
+      for (const { id, cancelRequested } of await this.#engine.scan({ id: ids }, { limit: ids.length })) {
+        if (cancelRequested) this.find(id)?.end('canceled', canceledBecause(undefined));
+      }
+    } catch (error) {
+      if (!this.#host.signal.aborted) this.#host.failed(error, 1);
     }
   }
 }

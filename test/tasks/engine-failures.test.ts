@@ -492,6 +492,23 @@ test(
 // ---- what is said on the way -----------------------------------------------------------------------------------------
 
 test(
+  'a look for lost cancels that fails costs no lease: they are renewed all the same',
+  withLeakCheck(async () => {
+    const { clock, engine } = faults();
+    const { task, runs } = gated();
+    await using rig = await rigOf(task, { clock, engine, leaseMs: 3_000 });
+    const call = await rig.dispatcher.submit(task, undefined);
+    await settle();
+    engine.failNext('scan', { times: 1_000 });
+    await clock.advance(30_000);
+    assert.equal(runs.length, 1, 'nobody else had it');
+    runs[0]!.gate.resolve('done');
+    assert.equal(await within(call.result), 'done');
+    assert.equal((await engine.get(call.id))?.attempt, 1);
+  }),
+);
+
+test(
   'what cannot be told of the way is reported, and the run goes on',
   withLeakCheck(async () => {
     const { clock, engine } = faults();
