@@ -338,8 +338,7 @@ export class Dispatcher {
   }
 
   #begun(run: Run): void {
-    this.#staff.begun(run);
-    this.#consumer.wake();
+    if (this.#staff.begun(run)) this.#consumer.wake();
   }
 
   #freed(run: Run): void {

@@ -64,9 +64,11 @@ export class Staff {
     run.start(shared ?? this.#own!, shared !== undefined);
   }
 
-  /** Its function begins: it waits no more. */
-  begun(run: Run): void {
-    count(this.#waiting, run.record.manager, -1);
+  /** Its function begins: it waits no more. True where others work too: then one more may stand in their line. */
+  begun(run: Run): boolean {
+    const { manager } = run.record;
+    count(this.#waiting, manager, -1);
+    return this.#options.managers.has(manager);
   }
 
   /** Its function has returned, or will never begin. */
