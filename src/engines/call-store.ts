@@ -16,6 +16,8 @@ export class CallStore {
   readonly #deadLetters = new Set<StoredCall>();
   readonly #counts = Object.fromEntries(Object.keys(MOVES).map((state) => [state, 0])) as Record<CallState, number>;
   readonly #watchers = new Map<string, Set<Watcher>>();
+  /** Of all calls. */
+  readonly #watchersOfAll = new Set<Watcher>();
   /** What watchers and consumers are to be told when the work under way is done. */
   #untold: (() => void)[] = [];
   #isTelling = false;
@@ -68,7 +70,7 @@ export class CallStore {
   }
 
   noteLines(call: StoredCall, lines: readonly string[]): void {
-    if (this.#watchers.has(call.id)) this.#tellLater(call.id, { type: 'log', lines: [...lines] });
+    if (this.#isWatched(call)) this.#tellLater(call.id, { type: 'log', id: call.id, lines: [...lines] });
   }
 
   /** Has something told after the work under way, in line with what watchers are told. */
@@ -91,9 +93,13 @@ export class CallStore {
     }
   }
 
-  watch(id: string, watcher: Watcher): () => void {
+  watch(id: string | undefined, watcher: Watcher): () => void {
     // A function of its own each time: one listener can watch twice.
     const own: Watcher = (event) => watcher(event);
+    if (id === undefined) {
+      this.#watchersOfAll.add(own);
+      return () => void this.#watchersOfAll.delete(own);
+    }
     let watchers = this.#watchers.get(id);
     if (watchers === undefined) {
       watchers = new Set();
@@ -132,8 +138,9 @@ export class CallStore {
     this.#calls.clear();
     this.#newest = undefined;
     this.#deadLetters.clear();
-    const watchers = [...this.#watchers.values()].flatMap((its) => [...its]);
+    const watchers = [...this.#watchersOfAll, ...[...this.#watchers.values()].flatMap((its) => [...its])];
     this.#watchers.clear();
+    this.#watchersOfAll.clear();
     this.#untold = [];
     for (const watcher of watchers) tellOne(watcher, (its) => its({ type: 'closed' }));
   }
@@ -163,12 +170,20 @@ export class CallStore {
   }
 
   #note(call: StoredCall, type: 'state' | 'update'): void {
-    if (this.#watchers.size === 0 || !this.#watchers.has(call.id)) return;
-    this.#tellLater(call.id, { type, record: recordOf(call) });
+    if (this.#isWatched(call)) this.#tellLater(call.id, { type, record: recordOf(call) });
+  }
+
+  #isWatched({ id }: StoredCall): boolean {
+    return this.#watchersOfAll.size > 0 || (this.#watchers.size > 0 && this.#watchers.has(id));
   }
 
   #tellLater(id: string, event: CallEvent): void {
-    const watchers = this.#watchers.get(id)!;
+    this.#tellThese(this.#watchers.get(id), event);
+    this.#tellThese(this.#watchersOfAll, event);
+  }
+
+  #tellThese(watchers: ReadonlySet<Watcher> | undefined, event: CallEvent): void {
+    if (watchers === undefined || watchers.size === 0) return;
     const those = [...watchers];
     this.later(() => {
       // One that has left meanwhile isn't told.

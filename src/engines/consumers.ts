@@ -40,6 +40,10 @@ export class Consumers {
     throw new StaleLeaseError(`the life of consumer ${name} with the epoch ${epoch} is over`);
   }
 
+  names(): string[] {
+    return [...this.#alive.keys()];
+  }
+
   end(consumer: Consumer): void {
     this.#alive.delete(consumer.name);
   }

@@ -200,7 +200,7 @@ export interface Page {
 export type CallEvent =
   | { readonly type: 'state'; readonly record: CallRecord }
   | { readonly type: 'update'; readonly record: CallRecord }
-  | { readonly type: 'log'; readonly lines: readonly string[] }
+  | { readonly type: 'log'; readonly id: string; readonly lines: readonly string[] }
   /** The engine is closed: nothing more will be told. */
   | { readonly type: 'closed' };
 
@@ -288,10 +288,10 @@ export interface Engine {
   /** The log lines that are kept of a call. */
   logs(id: string): Promise<readonly string[]>;
   /**
-   * Tells of one call what happens to it from now on, in order; it need not be submitted yet. What the listener throws is
-   * lost. Returns what ends that.
+   * Tells of one call what happens to it from now on, in order; it need not be submitted yet. Without an id, of all
+   * calls. What the listener throws is lost. Returns what ends that.
    */
-  watch(id: string, listener: (event: CallEvent) => void): () => void;
+  watch(id: string | undefined, listener: (event: CallEvent) => void): () => void;
   /** Calls by filter, the newest first. @throws UnknownCallError when the one to go on after isn't kept any more */
   scan(filter: CallFilter, page?: Page): Promise<CallRecord[]>;
   /** How many calls there are in each state. */
@@ -307,6 +307,15 @@ export interface Engine {
    * @throws RangeError
    */
   limit(lane: string, limit: LaneLimit | undefined): Promise<void>;
+  /** What was written last under a key; undefined if nothing is. */
+  read(key: string): Promise<string | undefined>;
+  /**
+   * Writes under a key, for all that share the engine, if what is there is still `expected`; of undefined: nothing. True
+   * when it is there afterwards: it has been written, or was there already.
+   */
+  write(key: string, value: string | undefined, expected: string | undefined): Promise<boolean>;
+  /** The names of the consumers that are alive, as far as is known. */
+  consumers(): Promise<readonly string[]>;
   /** Takes a lock if it is free; undefined if it isn't. */
   lock(name: string, owner: string, leaseMs: number): Promise<EngineLock | undefined>;
   /** Tells every consumer, once. */

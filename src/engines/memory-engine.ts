@@ -52,6 +52,7 @@ class MemoryEngine implements Engine {
   readonly clock: Clock;
   readonly #life: CallLife;
   readonly #locks: Locks;
+  readonly #notes = new Map<string, string>();
   #isClosed = false;
 
   constructor(clock: Clock) {
@@ -222,7 +223,7 @@ class MemoryEngine implements Engine {
     return this.#do(() => this.#life.store.get(id)?.log?.slice(-MOST_LOG_LINES) ?? []);
   }
 
-  watch(id: string, listener: (event: CallEvent) => void): () => void {
+  watch(id: string | undefined, listener: (event: CallEvent) => void): () => void {
     return this.#do(() => this.#life.store.watch(id, listener));
   }
 
@@ -257,6 +258,25 @@ class MemoryEngine implements Engine {
     this.#do((now) => this.#life.limit(lane, limit, now));
   }
 
+  async read(key: string): Promise<string | undefined> {
+    return this.#do(() => this.#notes.get(key));
+  }
+
+  async write(key: string, value: string | undefined, expected: string | undefined): Promise<boolean> {
+    return this.#do(() => {
+      const present = this.#notes.get(key);
+      if (present === expected) {
+        if (value === undefined) this.#notes.delete(key);
+        else this.#notes.set(key, value);
+      }
+      return present === expected || present === value;
+    });
+  }
+
+  async consumers(): Promise<readonly string[]> {
+    return this.#do(() => this.#life.consumers.names());
+  }
+
   async lock(name: string, _owner: string, leaseMs: number): Promise<EngineLock | undefined> {
     return this.#do(() => this.#locks.take(name, leaseMs, () => this.#check()));
   }
@@ -274,6 +294,7 @@ class MemoryEngine implements Engine {
     this.#isClosed = true;
     this.#life.close();
     this.#locks.close();
+    this.#notes.clear();
   }
 
   /** Does something at once, then tells those who want to know. */

@@ -13,6 +13,11 @@ export interface Clock {
   /** What `now() === 0` means in ms since the Unix epoch: a whole number. */
   readonly timeOrigin: number;
   /**
+   * The time of day in ms since the Unix epoch, as clocks on the wall show it: somebody may set it, forward or back.
+   * Default: `timeOrigin + now()`, which nobody can set.
+   */
+  wallTime?(): number;
+  /**
    * Calls `callback` once, `ms` from now or a little later. Delays above 2^31-1 ms may fire early: check `now()`.
    * The timer keeps the process up only if `hold` is true: somebody waits for it and for nothing else.
    */
@@ -27,6 +32,7 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 export const realClock: Clock = {
   now: () => performance.now(),
   timeOrigin: Math.floor(performance.timeOrigin),
+  wallTime: () => Date.now(),
   setTimeout(callback, ms, hold = false) {
     const timer: unknown = setTimeout(callback, Math.min(ms, MAX_DELAY_MS));
     // Node's timers are objects that can let the process go; a browser's are numbers.
@@ -37,6 +43,11 @@ export const realClock: Clock = {
     clearTimeout(timer as Parameters<typeof clearTimeout>[0]);
   },
 };
+
+/** The time of day by a clock. */
+export function wallTimeOf(clock: Clock): number {
+  return clock.wallTime?.() ?? clock.timeOrigin + clock.now();
+}
 
 let holds = 0;
 let holding: unknown;

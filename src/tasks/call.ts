@@ -119,7 +119,7 @@ export class Call<O = unknown> {
       yield stateOf(this.#last);
       for await (const event of coming.values(options)) {
         if (event.type === 'closed') return;
-        if (event.type === 'log') yield event;
+        if (event.type === 'log') yield { type: 'log', lines: event.lines };
         else if (event.type === 'state') yield stateOf(event.record);
         else yield { type: 'progress', call: describeCall(event.record) };
       }

@@ -10,6 +10,7 @@ import { withLeakCheck } from './leaks.ts';
 import { leases } from './suite-leases.ts';
 import { rules } from './suite-rules.ts';
 import { seeing } from './suite-seeing.ts';
+import { sharing } from './suite-sharing.ts';
 import { waiting } from './suite-waiting.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -45,7 +46,7 @@ export function engineSuite(
   options: EngineSuiteOptions = {},
 ): void {
   const { isVirtual = true, unitMs = isVirtual ? 1_000 : 100 } = options;
-  for (const scenario of [...waiting, ...leases, ...rules, ...seeing]) {
+  for (const scenario of [...waiting, ...leases, ...rules, ...seeing, ...sharing]) {
     const run = withLeakCheck(async () => {
       const virtual = isVirtual ? new VirtualClock({ timeOrigin: 1_700_000_000_000 }) : undefined;
       const engine = await make({ clock: virtual ?? realClock });

@@ -1,4 +1,4 @@
-/** The engine suite: what is seen of calls, how long they are kept, and all that isn't about calls. */
+/** The engine suite: what is seen of calls, and how long they are kept. */
 import assert from 'node:assert/strict';
 import { type CallEvent, type Engine, MOST_LOG_LINES, UnknownCallError } from '../engines/index.ts';
 import { type EngineWorld, idsOf, type Scenario } from './engine-world.ts';
@@ -51,6 +51,33 @@ const seen: readonly Scenario[] = [
       await world.submit({ id: 'a' });
       await world.pass();
       assert.equal(told.at(-1), 'completed');
+    },
+  },
+  {
+    name: 'who watches all calls is told of each, beside those who watch one',
+    async run(world) {
+      const { engine } = world;
+      const party = await world.begin();
+      const told: string[] = [];
+      const ofOne: string[] = [];
+      const unwatch = engine.watch(undefined, (event) => {
+        const id = event.type === 'log' ? event.id : event.type === 'closed' ? '' : event.record.id;
+        told.push(`${id} ${textOf(event)}`);
+      });
+      engine.watch('b', (event) => ofOne.push(textOf(event)));
+      await world.submit({ id: 'a' });
+      const { lease } = await party.next();
+      await engine.update(lease, { log: ['hello'] });
+      await world.submit({ id: 'b' });
+      await engine.ack(lease, 'null');
+      await world.pass();
+      const expected = ['a submitted', 'a queued', 'a started', 'a hello', 'b submitted', 'b queued', 'a completed'];
+      assert.deepEqual(told, expected);
+      assert.deepEqual(ofOne, ['submitted', 'queued']);
+      unwatch();
+      await world.submit({ id: 'c' });
+      await world.pass();
+      assert.equal(told.length, expected.length);
     },
   },
   {
@@ -266,82 +293,4 @@ const kept: readonly Scenario[] = [
   },
 ];
 
-const around: readonly Scenario[] = [
-  {
-    name: 'a lock has one holder, until it is released or not renewed; tokens grow',
-    async run(world) {
-      const { engine, unit } = world;
-      const first = (await engine.lock('leader', 'a', 3 * unit))!;
-      assert.equal(await engine.lock('leader', 'b', unit), undefined);
-      const other = (await engine.lock('other', 'b', unit))!;
-      assert.ok(other !== undefined);
-      await world.pass(2);
-      assert.equal(await first.renew(3 * unit), true);
-      await world.pass(2);
-      assert.equal(await engine.lock('leader', 'b', unit), undefined);
-      await world.pass(2);
-      const second = (await engine.lock('leader', 'b', 50 * unit))!;
-      assert.ok(second.token > first.token);
-      assert.equal(await first.renew(unit), false);
-      await first.release();
-      assert.equal(await engine.lock('leader', 'c', unit), undefined);
-      await second.release();
-      assert.ok((await engine.lock('leader', 'c', unit))!.token > second.token);
-    },
-  },
-  {
-    name: 'every consumer is told once what is broadcast, the living ones only',
-    async run(world) {
-      const { engine } = world;
-      const [a, b, gone] = [await world.begin('a'), await world.begin('b'), await world.begin('gone')];
-      await engine.end(gone.name, gone.epoch);
-      await engine.broadcast('hello');
-      await world.pass();
-      assert.deepEqual([a.messages, b.messages, gone.messages], [['hello'], ['hello'], []]);
-    },
-  },
-  {
-    name: 'an engine that is well says so; one that is closed refuses everything',
-    async run(world) {
-      const { engine, unit } = world;
-      const party = await world.begin();
-      await world.submit({ id: 'a' });
-      await world.submit({ id: 'b', delayMs: unit });
-      const { lease } = await party.next();
-      const lock = (await engine.lock('lock', 'a', 9 * unit))!;
-      await engine.selfCheck();
-      await engine.close();
-      await engine.close();
-      const refused: (() => unknown)[] = [
-        () => world.submit(),
-        () => engine.submitMany([]),
-        () => engine.begin('c', party),
-        () => engine.end('worker', party.epoch),
-        () => party.fetch(),
-        () => engine.renew([lease], 1),
-        () => engine.ack(lease, 'null'),
-        () => engine.fail(lease, { error: ERROR, then: 'failed' }),
-        () => engine.release(lease),
-        () => engine.update(lease, {}),
-        () => engine.cancel('a', ERROR),
-        () => engine.schedule('b', 1),
-        () => engine.get('a'),
-        () => engine.logs('a'),
-        () => engine.watch('a', () => {}),
-        () => engine.scan({}),
-        () => engine.count({}),
-        () => engine.resubmit({}, { resetAttempts: false }),
-        () => engine.remove({}),
-        () => engine.limit('lane', { concurrency: 1 }),
-        () => engine.lock('lock', 'a', 1),
-        () => lock.renew(1),
-        () => lock.release(),
-        () => engine.broadcast('hello'),
-        () => engine.selfCheck(),
-      ];
-      for (const call of refused) await assert.rejects(async () => call(), String(call));
-    },
-  },
-];
-
-export const seeing: readonly Scenario[] = [...seen, ...kept, ...around];
+export const seeing: readonly Scenario[] = [...seen, ...kept];

@@ -44,6 +44,8 @@ export class VirtualClock implements Clock {
   readonly #timerLimit: number;
   readonly #timers: VirtualTimer[] = [];
   #now = 0;
+  /** By how much the clock on the wall has been set. */
+  #setBy = 0;
   /** The end of the last call: the next begins there. */
   #tail: Promise<void> = Promise.resolve();
 
@@ -63,6 +65,20 @@ export class VirtualClock implements Clock {
 
   now(): number {
     return this.#now;
+  }
+
+  wallTime(): number {
+    return this.timeOrigin + this.#now + this.#setBy;
+  }
+
+  /**
+   * Sets the clock on the wall forward, or back, by `ms`: {@link VirtualClock.wallTime} jumps, `now()` and timers don't.
+   *
+   * @throws RangeError when `ms` is not finite
+   */
+  jump(ms: number): void {
+    if (!Number.isFinite(ms)) throw new RangeError(`ms must be finite, not ${ms}`);
+    this.#setBy += ms;
   }
 
   /** A delay of 0, less, or NaN is due at once: it fires when the clock is next advanced, even by 0. */

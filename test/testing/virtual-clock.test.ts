@@ -14,6 +14,22 @@ test('it starts at 0, with the origin it was given, and stands still', async () 
   assert.equal(new VirtualClock().timeOrigin, 0);
 });
 
+test('the clock on the wall can be set forward and back, while time and timers go on as they were', async () => {
+  const clock = new VirtualClock({ timeOrigin: 1_000 });
+  let firedAt: number | undefined;
+  clock.setTimeout(() => {
+    firedAt = clock.now();
+  }, 100);
+  clock.jump(5_000);
+  assert.deepEqual([clock.now(), clock.wallTime()], [0, 6_000]);
+  await clock.advance(50);
+  clock.jump(-7_000);
+  assert.deepEqual([clock.now(), clock.wallTime()], [50, -950]);
+  await clock.advance(50);
+  assert.equal(firedAt, 100);
+  assert.throws(() => clock.jump(Number.NaN), RangeError);
+});
+
 test('timers fire in order of their time, then of their making, each at its own time', async () => {
   const delay = fc.oneof(fc.nat({ max: 5 }), fc.double({ min: -1, max: 100, noNaN: true }));
   const timer = fc.record({ delay, children: fc.array(delay, { maxLength: 3 }), isCleared: fc.boolean() });
