@@ -2,12 +2,10 @@
 import type { CallFilter, Delivery, Engine, Failure } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
-import { sleep } from '../manager/resources.ts';
 import type { Call } from './call.ts';
 import { type Canceled, cancelAll } from './cancel.ts';
 import type { Ending } from './conclusion.ts';
 import { Consumer } from './consumer.ts';
-import { definitionOf } from './define-task.ts';
 import { type DispatcherEvents, Events } from './dispatcher-events.ts';
 import {
   checkDispatcherOptions,
@@ -17,11 +15,13 @@ import {
   type DispatcherStopOptions,
 } from './dispatcher-options.ts';
 import { errorToJson } from './error-json.ts';
+import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
-import { checkQueues, type QueueMap, Queues, queueLane } from './queues.ts';
+import { checkQueues, type QueueMap } from './queues.ts';
 import { Calls, DeadLetters } from './records.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
 import { type Parent, Run, type RunHost } from './run.ts';
+import { endRuns, KILL_MS, type StopTimes, within } from './shutdown.ts';
 import { Staff } from './staff.ts';
 import { CallSubmitter } from './submitter.ts';
 import type { SubmitOptions, Task } from './types.ts';
@@ -42,9 +42,6 @@ export interface DispatcherStopSummary {
   /** Still running: the engine gives them to somebody else when their lease has expired. */
   readonly left: number;
 }
-
-/** What is left of a stop's time is for those who don't hear. */
-const KILL_MS = 1_000;
 
 /**
  * Runs calls of registered tasks: submits them to an engine, fetches them when there is room, runs them on
@@ -70,7 +67,7 @@ export class Dispatcher {
   readonly #engine: Engine;
   readonly #submitter: CallSubmitter;
   readonly #consumer: Consumer;
-  readonly #queues: Queues;
+  readonly #limits: Limits;
   readonly #staff: Staff;
   readonly #events: Events;
   readonly #stopping = new AbortController();
@@ -82,12 +79,6 @@ export class Dispatcher {
   readonly #sinceStop = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
   /** Whether anything has run here since it was idle. */
   #hasRun = false;
-  /** Whether its queues are all that its tasks name. */
-  #hasAllQueues: boolean;
-  /** Of which tasks the engine knows the limits. */
-  #told: number | undefined = undefined;
-  /** The last change of the queues: the next one comes after it. */
-  #telling: Promise<void> | undefined;
 
   /** @throws TypeError or RangeError when an option is wrong, or a task is registered twice */
   constructor(options: DispatcherOptions) {
@@ -100,9 +91,7 @@ export class Dispatcher {
     this.deadLetters = new DeadLetters(engine);
     this.#submitter = new CallSubmitter(settings);
     this.#events = new Events(settings.logger);
-    this.#queues = new Queues(order);
-    this.#hasAllQueues = queues === undefined;
-    this.#queues.set(queues ?? {});
+    this.#limits = new Limits({ engine, registry, order, queues });
     const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.#staff = new Staff({
       clock: engine.clock,
@@ -129,11 +118,10 @@ export class Dispatcher {
       name,
       engine,
       {
-        prepare: (isKnown) =>
-          isKnown && this.#told === this.tasks.revision ? undefined : this.#inTurn(() => this.#tellLimits()),
+        prepare: (isKnown) => this.#limits.tell(isKnown),
         room: () => this.#staff.room(),
-        plan: (max) => this.#queues.plan(max),
-        fetched: (request, deliveries) => this.#queues.fetched(request, deliveries),
+        plan: (max) => this.#limits.queues.plan(max),
+        fetched: (request, deliveries) => this.#limits.queues.fetched(request, deliveries),
         idle: () => this.#idle(),
         accept: (delivery) => this.#accept(delivery),
         launch: (run) => this.#launch(run),
@@ -223,19 +211,8 @@ export class Dispatcher {
   async setQueues(queues: QueueMap): Promise<void> {
     checkQueues(queues);
     this.#refuseAfterStop(undefined);
-    return this.#inTurn(() => this.#setQueues(queues));
-  }
-
-  /** What the engine is told of limits, one after the other: the last word has to be the last. */
-  #inTurn(tell: () => Promise<void>): Promise<void> {
-    const telling = this.#telling === undefined ? tell() : this.#telling.then(tell);
-    const told = telling
-      .catch(() => {})
-      .then(() => {
-        if (this.#telling === told) this.#telling = undefined;
-      });
-    this.#telling = told;
-    return telling;
+    await this.#limits.set(queues);
+    this.#consumer.wake();
   }
 
   /**
@@ -296,30 +273,6 @@ export class Dispatcher {
 
   // ---- running --------------------------------------------------------------------------------------------------------
 
-  /** Tells the engine what all tasks and queues are limited to. */
-  async #tellLimits(): Promise<void> {
-    const { revision } = this.tasks;
-    if (this.#hasAllQueues) this.#queues.set(queuesOf(this.tasks));
-    for (const task of this.tasks.list()) {
-      for (const [lane, limit] of definitionOf(task).limits) await this.#engine.limit(lane, limit);
-    }
-    for (const name of this.#queues.names) {
-      const limit = this.#queues.limitOf(name);
-      if (limit !== undefined) await this.#engine.limit(queueLane(name), limit);
-    }
-    this.#told = revision;
-  }
-
-  async #setQueues(queues: QueueMap): Promise<void> {
-    const next = new Queues(this.#settings.order);
-    next.set(queues);
-    // Those that are gone keep theirs: others may work on them.
-    for (const name of next.names) await this.#engine.limit(queueLane(name), next.limitOf(name));
-    this.#hasAllQueues = false;
-    this.#queues.set(queues);
-    this.#consumer.wake();
-  }
-
   #accept(delivery: Delivery): Run | Failure {
     const { task, version } = delivery.record;
     try {
@@ -333,7 +286,7 @@ export class Dispatcher {
 
   #launch(run: Run): void {
     this.#hasRun = true;
-    this.#queues.began(run.record.queue);
+    this.#limits.queues.began(run.record.queue);
     this.#staff.launch(run);
   }
 
@@ -343,7 +296,7 @@ export class Dispatcher {
 
   #freed(run: Run): void {
     this.#staff.freed(run);
-    this.#queues.ended(run.record.queue);
+    this.#limits.queues.ended(run.record.queue);
     this.#consumer.wake();
   }
 
@@ -371,23 +324,14 @@ export class Dispatcher {
 
   // ---- the end --------------------------------------------------------------------------------------------------------
 
-  async #stop({ graceMs, timeoutMs }: { graceMs: number; timeoutMs: number }): Promise<DispatcherStopSummary> {
+  async #stop(times: StopTimes): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
     const reason = new ShutdownError('the dispatcher is stopping');
     this.#stopping.abort(reason);
-    // What waits for a worker needs no time to end.
-    for (const run of this.#consumer.runs) if (!run.hasBegun) run.end('requeued', reason);
-    const timers = [
-      clock.setTimeout(() => this.#endRuns(reason, false), graceMs),
-      clock.setTimeout(() => this.#endRuns(reason, true), timeoutMs),
-    ];
-    if (graceMs === 0) this.#endRuns(reason, false);
-    if (timeoutMs === 0) this.#endRuns(reason, true);
-    await this.#within(timeoutMs + KILL_MS, this.#consumer.quiet());
-    for (const timer of timers) clock.clearTimeout(timer);
+    await endRuns(this.#consumer, reason, times, clock);
     const left = this.#consumer.size;
     try {
-      await this.#within(KILL_MS, this.#consumer.leave());
+      await within(KILL_MS, this.#consumer.leave(), clock);
       await this.#staff.end(reason);
       if (this.#settings.ownsEngine) await this.#engine.close();
     } finally {
@@ -396,26 +340,4 @@ export class Dispatcher {
     }
     return { ...this.#sinceStop, left };
   }
-
-  /** Waits, but no longer. */
-  async #within(ms: number, wait: Promise<void>): Promise<void> {
-    const patience = new AbortController();
-    await Promise.race([wait, sleep(patience.signal, ms, this.#engine.clock).catch(() => {})]);
-    patience.abort();
-  }
-
-  /** Ends what runs as its task says, or all of it. */
-  #endRuns(reason: ShutdownError, all: boolean): void {
-    for (const run of this.#consumer.runs) {
-      const { onShutdown } = run.definition;
-      if (onShutdown === 'stop') run.end('canceled', reason);
-      else if (onShutdown === 'requeue' || all) run.end('requeued', reason);
-    }
-  }
-}
-
-/** All queues that tasks name. */
-function queuesOf(registry: TaskRegistry): QueueMap {
-  const names = registry.list().flatMap((task) => definitionOf(task).queues);
-  return Object.fromEntries([...new Set(names)].sort().map((name) => [name, {}]));
 }
