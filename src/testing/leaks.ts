@@ -109,6 +109,19 @@ export function trackLeaks(options: LeakTrackerOptions = {}): LeakTracker {
 }
 
 /**
+ * Watches from now on, and gives what checks: for the `after` of a file of tests, or of a suite.
+ *
+ * @example
+ * after(leakCheck());
+ * @returns a function that does what {@link LeakTracker.check} does
+ * @throws as {@link trackLeaks}
+ */
+export function leakCheck(options?: LeakTrackerOptions): () => Promise<void> {
+  const tracker = trackLeaks(options);
+  return () => tracker.check();
+}
+
+/**
  * Wraps a test so that it fails when it leaves something behind:
  * `test('name', withLeakCheck(async (t) => { ... }))`.
  *

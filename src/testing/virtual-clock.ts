@@ -63,6 +63,11 @@ export class VirtualClock implements Clock {
     return this.#timers.length;
   }
 
+  /** When the next timer is due, by `now()`; undefined when none is pending. */
+  get nextTimerAt(): number | undefined {
+    return this.#timers[0]?.dueAt;
+  }
+
   now(): number {
     return this.#now;
   }
