@@ -15,12 +15,20 @@ if (files.length === 0) {
   console.error(`no test file matches ${parts.join(' ')}`);
   process.exit(1);
 }
-// Threads start from a bundle; and modules that run in them import what is built.
-const built = spawnSync('npm', ['run', 'build', '--silent'], { stdio: 'inherit', shell: process.platform === 'win32' });
-if (built.status !== 0) process.exit(built.status ?? 1);
+// Threads start from a bundle; modules that run in them import what is built; and compiled tests load in half the time.
+for (const command of [
+  ['run', 'build', '--silent'],
+  ['exec', '--', 'tsc', '-p', 'test'],
+]) {
+  const { status } = spawnSync('npm', command, { stdio: 'inherit', shell: process.platform === 'win32' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+const compiled = files.map((name) => join('.test', name.replace(/ts$/, 'js')));
 // One for each processor, where node would leave one idle.
 const limits = [`--test-concurrency=${availableParallelism()}`, '--test-timeout=60000'];
-const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...limits, ...flags, ...files], {
+// To have lines of the sources in all errors' stacks costs a fifth: it is for who looks at a few files.
+const lines = parts.length > 0 ? ['--enable-source-maps'] : [];
+const child = spawn(process.execPath, [...lines, '--test', ...limits, ...flags, ...compiled], {
   stdio: 'inherit',
 });
 child.on('exit', (code) => process.exit(code ?? 1));

@@ -1,9 +1,15 @@
 /** Programs of this repository as child processes, for tests: what they print, how they end, and signals in between. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-export const ROOT = join(import.meta.dirname, '..');
+/** Where the package is: the tests run as they are, or compiled, in a folder below. */
+export const ROOT = rootAbove(import.meta.dirname);
+
+function rootAbove(folder: string): string {
+  return existsSync(join(folder, 'package.json')) ? folder : rootAbove(dirname(folder));
+}
 
 export interface RunOptions {
   readonly args?: readonly string[];

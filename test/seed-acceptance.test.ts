@@ -18,10 +18,11 @@ import {
 } from '../src/index.ts';
 import { withLeakCheck } from '../src/testing/index.ts';
 import { collect, Deferred, end, hold, managing, rejectionOf, turn } from './manager/support.ts';
+import { ROOT } from './programs.ts';
 
 /** A page of the documentation, section by section. */
 async function sectionsOf(page: string): Promise<Map<string, string>> {
-  const text = await readFile(join(import.meta.dirname, '..', page), 'utf8');
+  const text = await readFile(join(ROOT, page), 'utf8');
   const parts = text.split(/^## /m).slice(1);
   return new Map(parts.map((part) => [part.slice(0, part.indexOf('\n')), part]));
 }
@@ -336,7 +337,7 @@ test('5.2 documentation includes clear examples of context cancellation in tasks
 
 test('5.3 users can implement async workflows with minimal external code', async () => {
   // What the patterns import is errand, Node, and the stand-in for the user's own database.
-  const text = await readFile(join(import.meta.dirname, '..', 'docs/patterns.md'), 'utf8');
+  const text = await readFile(join(ROOT, 'docs/patterns.md'), 'utf8');
   const sources = [...text.matchAll(/^import .* from '(.*)';$/gm)].map(([, source]) => source!);
   assert.ok(sources.includes('errand'));
   assert.deepEqual(

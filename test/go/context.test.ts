@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { getEventListeners } from 'node:events';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import type { Clock } from '../../src/go/clock.ts';
 import * as go from '../../src/go/index.ts';
@@ -25,6 +27,7 @@ import {
 } from '../../src/go/index.ts';
 import { CancelScope, scopeOf } from '../../src/go/scope.ts';
 import { VirtualClock } from '../../src/testing/index.ts';
+import { ROOT } from '../programs.ts';
 
 const HOUR = 3_600_000;
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
@@ -424,7 +427,7 @@ describe('withTimeout and withDeadline', () => {
   });
 
   test('do not hold the process', () => {
-    const url = new URL('../../src/go/context.ts', import.meta.url).href;
+    const url = pathToFileURL(join(ROOT, 'src/go/context.ts')).href;
     const code = `
       const { background, withTimeout, withDeadline, afterFunc } = await import(${JSON.stringify(url)});
       const [ctx] = withTimeout(background(), ${HOUR});
@@ -439,7 +442,7 @@ describe('withTimeout and withDeadline', () => {
   });
 
   test('let no process end while something of errand waits under them', () => {
-    const url = new URL('../../src/go/index.ts', import.meta.url).href;
+    const url = pathToFileURL(join(ROOT, 'src/go/index.ts')).href;
     const code = `
       const { background, Channel, receive, select, Semaphore, withCancel, withTimeout } = await import(${JSON.stringify(url)});
       const limited = () => withCancel(withTimeout(background(), 20)[0])[0];

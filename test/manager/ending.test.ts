@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { background, CanceledError, withCancelCause, withTimeout } from '../../src/go/index.ts';
 import { QueueFullError, ShutdownError, type StopSummary, TaskManager } from '../../src/manager/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
+import { ROOT } from '../programs.ts';
 import { assertBooks, deferred, heard, noop, Stock, settle, stateOf, untilCanceled, within } from './kit.ts';
 
 /** What a promise rejects with. */
@@ -1185,7 +1186,7 @@ test(
   }),
 );
 
-const PROGRAM = fileURLToPath(new URL('./ending.program.ts', import.meta.url));
+const PROGRAM = join(ROOT, 'test/manager/ending.program.ts');
 
 /** A scenario of ending.program.ts as a process, and the lines it says. */
 class Program {

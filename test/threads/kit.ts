@@ -1,5 +1,7 @@
 /** What the tests of threads share: modules to run, managers of threads, and memory that both sides see. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { holdProcess } from '../../src/go/clock.ts';
 import { TaskManager, type TaskManagerOptions } from '../../src/index.ts';
 import {
@@ -10,12 +12,13 @@ import {
   threads,
 } from '../../src/threads/index.ts';
 import { deferred } from '../manager/kit.ts';
+import { ROOT } from '../programs.ts';
 
 export { deferred };
 
 /** The address of a module in `modules/`. They are JavaScript, as threads of Node 20 run nothing else. */
 export function work(name: string): URL {
-  return new URL(`./modules/${name}`, import.meta.url);
+  return pathToFileURL(join(ROOT, 'test/threads/modules', name));
 }
 
 /** The address of a module with this text. It can import nothing but Node's own modules, and by full address. */
