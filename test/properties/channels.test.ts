@@ -13,28 +13,28 @@ const doesAsItsModel = (program: ChannelProgram) => new ChannelWorld(program).ru
 
 property(
   'channels do step by step what their model does, whatever is canceled or closed meanwhile',
-  500,
+  250,
   channelPrograms(),
   doesAsItsModel,
 );
 
 property(
   'exactly one case of a select happens, the one the model says, and nothing is left of the others',
-  500,
+  250,
   channelPrograms({ channels: 2, weights: { select: 400, advance: 20, close: 12, cancel: 40 } }),
   doesAsItsModel,
 );
 
 property(
   'those who loop over a channel share its values, and each loop ends once',
-  300,
+  150,
   channelPrograms({ channels: 1, weights: { next: 160, return: 10, select: 20, receive: 20, close: 25, cancel: 50 } }),
   doesAsItsModel,
 );
 
 property(
   'every value sent is received once, in order, or is still there, or was refused, however senders and receivers meet',
-  200,
+  100,
   crowds(20),
   runCrowd,
 );

@@ -79,7 +79,7 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof<fc.WeightedArbitrary<EngineStep>
 
 property(
   'whatever happens, the memory engine does as the model says: order, leases, limits, duplicates, and every call ends',
-  300,
+  150,
   fc.record({ a: limit, b: limit, steps: fc.array(step, { maxLength: 80, size: 'max' }) }),
   async ({ a, b, steps }) => {
     const clock = new VirtualClock();

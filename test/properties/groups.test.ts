@@ -41,7 +41,7 @@ function leaver({ leavesAt }: Plan, hasBegun: () => boolean): { signal?: AbortSi
 
 property(
   'whatever is begun, no more than the limit run at once, all run in their order, and the first error is told',
-  200,
+  100,
   fc.record({ limit: fc.integer({ min: 1, max: 4 }), plans }),
   async ({ limit, plans }) => {
     const [group, ctx] = ErrGroup.withContext(background());
@@ -108,7 +108,7 @@ property(
 
 property(
   'a group of tasks keeps to its limit and to the workers, begins nothing after its first error, and joins what it began',
-  100,
+  50,
   fc.record({
     workerCount: fc.integer({ min: 1, max: 3 }),
     limit: fc.constantFrom(1, 2, 5, Number.POSITIVE_INFINITY),

@@ -5,14 +5,14 @@ import { holds } from './support/world.ts';
 
 property(
   'whatever throws in a callback, hook, logger or collector, no rejection is unhandled and no worker is lost',
-  120,
+  60,
   programs({ manager: { hooks: 'throwing', collectors: 'counting' } }),
   holds,
 );
 
 property(
   'listeners and hooks may do anything to the manager that calls them',
-  200,
+  100,
   programs({ reactive: true }),
   holds,
 );

@@ -5,14 +5,14 @@ import { holds } from './support/world.ts';
 
 property(
   'the limit is real: a function that outlives its task keeps its worker until it is given up',
-  120,
+  60,
   programs({ manager: { timeoutMs: 5, abandonAfterMs: 20, concurrencyPerKey: 1 }, weights: { resize: 3 } }),
   holds,
 );
 
 property(
   'every resource is destroyed exactly once, and nothing is left',
-  150,
+  75,
   programs({
     manager: {
       resource: { createMs: 3, failEvery: 4, hangEvery: 0, deafEvery: 9, destroyMs: 2, destroyThrows: true },

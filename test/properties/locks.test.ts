@@ -8,28 +8,28 @@ const doesAsItsModel = (program: LockProgram) => new LockWorld(program).run(prog
 
 property(
   'a semaphore serves strictly in the order of coming, loses no permit and gives none twice',
-  300,
+  150,
   semaphorePrograms,
   doesAsItsModel,
 );
 
 property(
   'readers share a lock, a writer has it alone, and neither overtakes the other',
-  200,
+  100,
   rwMutexPrograms,
   doesAsItsModel,
 );
 
 property(
   'a mutex has one holder, a condition loses no signal, and who waited for one holds the mutex again',
-  300,
+  150,
   mutexPrograms,
   doesAsItsModel,
 );
 
 property(
   'parties that come and go by using are never in together when they mustn’t, and all get in',
-  150,
+  75,
   sections,
   runSections,
 );

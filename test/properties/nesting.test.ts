@@ -8,7 +8,7 @@ import { withLeakCheck } from '../../src/testing/index.ts';
 import { seed } from './support/seed.ts';
 
 const { ERRAND_RUNS } = process.env;
-const numRuns = Math.round(60 * Number(ERRAND_RUNS ?? 1));
+const numRuns = Math.round(40 * Number(ERRAND_RUNS ?? 1));
 
 /** A task, and the children it waits for: all at once, or one after the other. */
 interface Tree {

@@ -7,7 +7,7 @@ import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import { seed } from './support/seed.ts';
 
 const { ERRAND_RUNS } = process.env;
-const numRuns = Math.round(60 * Number(ERRAND_RUNS ?? 1));
+const numRuns = Math.round(40 * Number(ERRAND_RUNS ?? 1));
 
 interface Entry {
   readonly name: number;

@@ -11,7 +11,7 @@ import { run } from './support/world.ts';
 
 property(
   'random programs: settled once, books balanced, the limit kept, resources destroyed once, nothing left',
-  200,
+  100,
   programs(),
   async (program) => {
     await run(program);

@@ -29,7 +29,7 @@ const strictStep = fc.oneof<fc.WeightedArbitrary<Step>[]>(
 
 property(
   'a bucket lets pass no more than the burst and the rate, in any time, whatever is canceled',
-  300,
+  150,
   fc.record({
     limit,
     burst: fc.integer({ min: 1, max: 8 }),
@@ -52,14 +52,14 @@ property(
 
 property(
   'no window has more than the strict limit; nobody waits or is refused while there is room, and all get their turn',
-  300,
+  150,
   fc.record({ limit, steps: fc.array(strictStep, { maxLength: 60, size: 'max' }) }),
   async ({ limit, steps }) => new World({ limit, strict: true }, new VirtualClock(), true).run(steps),
 );
 
 property(
   'no window has more than the strict limit, and all get their turn, in order, when timers are late or early',
-  300,
+  150,
   fc.record({
     limit,
     late: fc.array(fc.integer({ min: -30, max: 150 }), { minLength: 1 }),
