@@ -11,6 +11,8 @@ export interface Mark {
   readonly origin: number;
   /** How often it has begun anew, because the clock had been wrong: part of the ids of calls from then on. */
   readonly round: number;
+  /** The dispatcher that has written it: who comes too late to write the same isn't taken for it. */
+  readonly by: string;
   /** The id of the last call that was fired, or is about to be. */
   readonly call?: string | undefined;
 }

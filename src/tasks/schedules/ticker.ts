@@ -75,6 +75,8 @@ export class Ticker implements Job {
   #mark: Mark | undefined = undefined;
   /** The first tick after it. */
   #due: number | undefined = undefined;
+  /** What is to be told as soon as it is certain that the cursor has come there. */
+  #untold: { readonly at: number; readonly ticks: readonly TickEvent[] } | undefined = undefined;
   #isOver = false;
 
   constructor(options: TickerOptions) {
@@ -137,11 +139,11 @@ export class Ticker implements Job {
   async #take(step: Step, mark: Mark): Promise<Mark | undefined> {
     const tick = step.isFired ? await this.#fire(step.at, mark) : undefined;
     if (tick === undefined && step.isFired) return undefined;
-    const next: Mark = { ...mark, at: step.at, call: tick?.callId ?? mark.call };
+    const missed = step.missed === undefined ? undefined : this.#eventOf(step.missed, 'missed');
+    const next: Mark = { ...mark, at: step.at, by: this.#options.owner, call: tick?.callId ?? mark.call };
+    this.#untold = { at: step.at, ticks: [missed, tick].filter((each) => each !== undefined) };
     if (!(await this.#cursor.write(next))) return undefined;
     this.#see(next);
-    if (step.missed !== undefined) this.#options.tell(this.#eventOf(step.missed, 'missed'));
-    if (tick !== undefined) this.#options.tell(tick);
     return next;
   }
 
@@ -163,7 +165,7 @@ export class Ticker implements Job {
     }
     if (this.#isOver) return undefined;
     // Before it is stored, so that who comes after us knows what to look for if we die.
-    if (isFirst && !(await this.#cursor.write({ ...mark, call: id }))) return undefined;
+    if (isFirst && !(await this.#cursor.write({ ...mark, call: id, by: this.#options.owner }))) return undefined;
     const event: TickEvent = { ...this.#eventOf(at, 'fired'), callId: id };
     await firing.submit(call);
     return event;
@@ -198,17 +200,23 @@ export class Ticker implements Job {
   #present(known: Mark | undefined): Mark {
     const now = Math.floor(this.#now());
     const since = Math.min(this.#since, now);
-    const timetable = this.#options.timetable.text;
-    if (known === undefined) return { timetable, at: since, origin: since, round: 0 };
-    if (isAhead(known, now)) return { ...known, timetable, at: now, round: known.round + 1 };
+    const { owner: by } = this.#options;
+    const { text: timetable } = this.#options.timetable;
+    if (known === undefined) return { timetable, at: since, origin: since, round: 0, by };
+    if (isAhead(known, now)) return { ...known, timetable, at: now, round: known.round + 1, by };
     if (known.timetable === timetable) return known;
     // What another timetable has left undone is not ours to do.
-    return { ...known, timetable, at: Math.max(known.at, since), origin: this.#mark?.origin ?? since };
+    return { ...known, timetable, at: Math.max(known.at, since), origin: this.#mark?.origin ?? since, by };
   }
 
   #see(mark: Mark): void {
+    const { timetable, owner, tell } = this.#options;
     this.#mark = mark;
-    this.#due = this.#options.timetable.next(mark.at, mark.origin);
+    this.#due = timetable.next(mark.at, mark.origin);
+    const { at, ticks } = this.#untold ?? { at: undefined, ticks: [] };
+    this.#untold = undefined;
+    // Our own word of it may be there though no reply has come.
+    if (mark.at === at && mark.by === owner) for (const tick of ticks) tell(tick);
   }
 
   /** The same for all who fire the tick. */
