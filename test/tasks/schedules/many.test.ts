@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Dispatcher, type Engine, type EveryOptions, memoryEngine } from '../../../src/tasks/index.ts';
 import { type EngineOperation, type FaultyEngine, faultyEngine, withLeakCheck } from '../../../src/testing/index.ts';
-import { mortal, passing } from '../kit.ts';
+import { hangs, mortal, passing } from '../kit.ts';
 import { clockAt, HOUR, MINUTE, noted, type Party, partyOf, SECOND, timeOf } from './kit.ts';
 
 const START = '2026-01-01T00:00:00Z';
@@ -108,6 +108,32 @@ for (const [overlap, steps] of Object.entries(STEPS) as [keyof typeof STEPS, rea
   }
 }
 
+test(
+  'with overlap: skip, the call of one that has died over it is known to who comes after, however late',
+  withLeakCheck(async () => {
+    await using party = partyOf(hangs);
+    const { engine, die } = mortal(party.engine);
+    const dying = watched(engine, (name, isBefore) => {
+      if (name === 'submit' && !isBefore) die();
+    });
+    const join = async (its?: Engine) => {
+      const dispatcher = party.join(its === undefined ? {} : { engine: its });
+      await dispatcher.every(MINUTE, hangs, undefined, { name: 'it', overlap: 'skip' });
+      await dispatcher.start();
+    };
+    await join(dying);
+    await party.clock.advance(5 * MINUTE + 30 * SECOND);
+    assert.equal((await party.fired()).length, 1);
+    await join();
+    await party.clock.advance(2 * MINUTE);
+    assert.equal((await party.fired()).length, 1);
+    assert.equal(
+      party.told().join(', '),
+      'missed 01-01 00:01:00, skipped 01-01 00:05:00, skipped 01-01 00:06:00, skipped 01-01 00:07:00',
+    );
+  }),
+);
+
 /** Tells of what schedules ask an engine, before and after. */
 function watched(engine: Engine, tell: (name: string, isBefore: boolean) => void): Engine {
   const around = async (name: string, work: () => Promise<unknown>): Promise<unknown> => {
@@ -200,6 +226,35 @@ for (const operation of ['read', 'lock', 'submit', 'write', 'get', 'limit'] as c
     );
   }
 }
+
+test(
+  'the call of a start is submitted until it is stored, and is one call however often that takes',
+  withLeakCheck(async () => {
+    await using party = faultyParty();
+    const dispatcher = party.join();
+    await dispatcher.onStart(noted, 'hello');
+    party.engine.failNext('submit', { when: 'before', times: 2 });
+    party.engine.failNext('submit', { when: 'after', times: 2 });
+    void dispatcher.start();
+    await party.clock.advance(10 * SECOND);
+    assert.equal(party.engine.calls('submit'), 5);
+    assert.deepEqual(await party.fired(), ['01-01 00:00:00']);
+    assert.deepEqual(party.told(), ['fired 01-01 00:00:00']);
+  }),
+);
+
+test(
+  'a start whose call is refused is told, and that is all',
+  withLeakCheck(async () => {
+    await using party = partyOf();
+    const dispatcher = party.join({ beforeSubmit: () => false });
+    await dispatcher.onStart(noted, 'hello');
+    await dispatcher.start();
+    await party.clock.advance(MINUTE);
+    assert.equal(party.errors.length, 1);
+    assert.deepEqual(party.told(), ['refused 01-01 00:00:00']);
+  }),
+);
 
 test(
   'a lock that cannot be released is told, and expires',

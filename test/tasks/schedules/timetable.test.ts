@@ -103,6 +103,30 @@ const TABLE: readonly (readonly [string, string, string, string, number, string]
     3,
     '10-25 00:00, 10-25 01:00, 10-25 02:00',
   ],
+  [
+    'steps in the hour that there is twice fire in both',
+    '*/15 2 * * *',
+    'Europe/Berlin',
+    '2026-10-24T22:00Z',
+    25,
+    '10-25 00:00, 10-25 00:15, 10-25 00:30, 10-25 00:45, 10-25 01:00, 10-25 01:15, 10-25 01:30, 10-25 01:45',
+  ],
+  [
+    'times of a list around the end of it fire once each',
+    '0 2,3 * * *',
+    'Europe/Berlin',
+    '2026-10-24T22:00Z',
+    25,
+    '10-25 00:00, 10-25 02:00',
+  ],
+  [
+    'a range is a list',
+    '30 1-3 * * *',
+    'Europe/Berlin',
+    '2026-10-24T22:00Z',
+    25,
+    '10-24 23:30, 10-25 00:30, 10-25 02:30',
+  ],
   // 8 March 2026: at 02:00 it is 03:00, 07:00 UTC; 1 November 2026: at 02:00 it is 01:00 again, 06:00 UTC.
   [
     'a time that there isn’t in America',
@@ -131,6 +155,17 @@ const TABLE: readonly (readonly [string, string, string, string, number, string]
   ['half an hour of change', '15 2 * * *', 'Australia/Lord_Howe', '2026-10-02T13:00Z', 48, '10-02 15:45, 10-03 15:30'],
   ['no change in UTC', '30 2 * * *', 'UTC', '2026-03-28T00:00Z', 48, '03-28 02:30, 03-29 02:30'],
   ['the last day of the month', '0 0 L * *', 'UTC', '2026-02-01T00:00Z', 24 * 59, '02-28 00:00, 03-31 00:00'],
+  [
+    'working hours',
+    '0 9-11 * * MON-FRI',
+    'UTC',
+    '2026-01-02T00:00Z',
+    96,
+    '01-02 09:00, 01-02 10:00, 01-02 11:00, 01-05 09:00, 01-05 10:00, 01-05 11:00',
+  ],
+  ['the first Monday', '0 9 * * MON#1', 'UTC', '2026-01-01T00:00Z', 24 * 40, '01-05 09:00, 02-02 09:00'],
+  ['the first if it is a Monday', '0 9 1 * +MON', 'UTC', '2026-01-01T00:00Z', 24 * 200, '06-01 09:00'],
+  ['the first and Mondays', '0 9 1 * MON', 'UTC', '2026-01-01T00:00Z', 24 * 10, '01-01 09:00, 01-05 09:00'],
   ['a name', '@daily', 'Asia/Kolkata', '2026-01-01T00:00Z', 24, '01-01 18:30'],
 ];
 
