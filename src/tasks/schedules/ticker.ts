@@ -9,6 +9,7 @@
 import type { Engine, EngineLock, NewCall } from '../../engines/index.ts';
 import { isEnded } from '../../engines/moves.ts';
 import { wallTimeOf } from '../../go/clock.ts';
+import { inNextTurn } from '../../go/turn.ts';
 import { Cursor, type Mark } from './cursor.ts';
 import type { Firing } from './firing.ts';
 import type { ScheduleRules } from './schedule-options.ts';
@@ -65,6 +66,8 @@ const LOCK_MS = 10_000;
 const AGAIN_MS = 1_000;
 /** So many ticks one look sees to. */
 const MOST_TICKS = 1_000;
+/** So many of them until the event loop has its turn. */
+const TICKS_A_TURN = 20;
 
 export class Ticker implements Job {
   readonly #options: TickerOptions;
@@ -131,6 +134,8 @@ export class Ticker implements Job {
       const next = await this.#take(step, mark);
       if (next === undefined) return AGAIN_MS;
       mark = next;
+      // An engine in memory answers within the turn.
+      if ((count + 1) % TICKS_A_TURN === 0) await new Promise<void>(inNextTurn);
     }
     return 0;
   }

@@ -30,6 +30,8 @@ interface Entry {
 }
 
 const MOST_MS = 30_000;
+/** So many looks begin until the event loop has its turn. */
+const LOOKS_A_TURN = 20;
 
 export class Timekeeper {
   readonly #clock: Clock;
@@ -92,12 +94,14 @@ export class Timekeeper {
 
   #wake(): void {
     this.#wakesAt = Number.POSITIVE_INFINITY;
+    const now = this.#clock.now();
+    const wall = wallTimeOf(this.#clock);
+    let looks = 0;
     for (const entry of [...this.#entries.values()]) {
       if (entry.isLooking) continue;
-      const dueAt = entry.job.dueAt(wallTimeOf(this.#clock));
-      const isDue = dueAt !== undefined && dueAt <= wallTimeOf(this.#clock);
-      if (!isDue || entry.notBefore > this.#clock.now()) this.#plan(entry);
-      else this.#look(entry);
+      const isDue = (entry.job.dueAt(wall) ?? Number.POSITIVE_INFINITY) <= wall && entry.notBefore <= now;
+      if (isDue && looks++ < LOOKS_A_TURN) this.#look(entry);
+      else this.#plan(entry);
     }
   }
 

@@ -1,10 +1,10 @@
 /** Many dispatchers with one schedule: each tick is fired once between them, whoever dies, stalls, stops or fails. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Dispatcher, type Engine, type EveryOptions, memoryEngine } from '../../../src/tasks/index.ts';
+import { type Dispatcher, defineTask, type Engine, type EveryOptions, memoryEngine } from '../../../src/tasks/index.ts';
 import { type EngineOperation, type FaultyEngine, faultyEngine, withLeakCheck } from '../../../src/testing/index.ts';
 import { hangs, mortal, passing } from '../kit.ts';
-import { clockAt, HOUR, MINUTE, noted, type Party, partyOf, SECOND, timeOf } from './kit.ts';
+import { clockAt, MINUTE, noted, type Party, partyOf, SECOND, timeOf } from './kit.ts';
 
 const START = '2026-01-01T00:00:00Z';
 
@@ -344,15 +344,29 @@ test(
 test(
   'the call of a tick is kept long enough to be found by who fires the tick again',
   withLeakCheck(async () => {
-    await using party = partyOf();
-    const { engine, die } = mortal(party.engine);
-    const dying = watched(engine, (name, isBefore) => {
-      if (name === 'submit' && !isBefore) die();
+    const runs: string[] = [];
+    const task = defineTask({
+      name: 'task',
+      retain: { completed: 0 },
+      run: ({ headers }) => void runs.push(timeOf(Date.parse(headers['scheduled-at']!))),
     });
-    await begin(party.join({ engine: dying }), { missed: 'all' });
-    await party.clock.advance(HOUR);
-    await begin(party.join(), { missed: 'all' });
-    await party.clock.advance(SECOND);
-    await checkMinutes(party, 60);
+    await using party = partyOf(task);
+    const { engine, die } = mortal(party.engine);
+    const dying = party.join({
+      engine: watched(engine, (name, isBefore) => {
+        if (name === 'submit' && !isBefore) die();
+      }),
+    });
+    const others = [party.join(), party.join()];
+    const begin = (dispatcher: Dispatcher) => dispatcher.every(5 * MINUTE, task, 0, { name: 'it', missed: 'all' });
+    await begin(dying);
+    await dying.start();
+    await others[0]!.start();
+    await party.clock.advance(11 * MINUTE);
+    assert.deepEqual(runs, ['01-01 00:05:00']);
+    await begin(others[1]!);
+    await others[1]!.start();
+    await party.clock.advance(MINUTE);
+    assert.deepEqual(runs, ['01-01 00:05:00', '01-01 00:10:00']);
   }),
 );
