@@ -40,8 +40,8 @@ export class Schedule<O = unknown> {
   }
 
   /**
-   * Fires now, out of turn and whatever runs: of its rules only `overlap: 'queue'` holds. Its times stay as they are.
-   * Rejects as `dispatcher.submit` does.
+   * Fires now, out of turn and whatever runs, also when it has been removed: of its rules only `overlap: 'queue'` holds.
+   * Its times stay as they are. Rejects as `dispatcher.submit` does.
    */
   trigger(): Promise<Call<O>> {
     return this.#parts.trigger() as Promise<Call<O>>;

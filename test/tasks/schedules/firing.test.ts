@@ -252,6 +252,8 @@ test(
     assert.equal(dispatcher.schedules.get('hourly'), undefined);
     await party.clock.advance(90 * MINUTE);
     assert.equal((await party.fired()).length, 2);
+    await schedule.trigger();
+    assert.equal((await party.fired()).length, 3, 'but who asks for it is given it');
     const another = await dispatcher.schedule('0 * * * *', noted, 1, { name: 'hourly' });
     schedule.remove();
     assert.deepEqual(dispatcher.schedules.list(), [another], 'the old handle is not of the new one');

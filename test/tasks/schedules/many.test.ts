@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type Dispatcher, defineTask, type Engine, type EveryOptions, memoryEngine } from '../../../src/tasks/index.ts';
 import { type EngineOperation, type FaultyEngine, faultyEngine, withLeakCheck } from '../../../src/testing/index.ts';
 import { hangs, mortal, passing } from '../kit.ts';
-import { clockAt, MINUTE, noted, type Party, partyOf, SECOND, timeOf } from './kit.ts';
+import { clockAt, HOUR, MINUTE, noted, type Party, partyOf, SECOND, timeOf } from './kit.ts';
 
 const START = '2026-01-01T00:00:00Z';
 
@@ -66,6 +66,22 @@ test(
     }
     await party.clock.advance(50 * SECOND);
     await checkMinutes(party, 5);
+  }),
+);
+
+test(
+  'dispatchers that have other times under one name, as in a rolling update, fire each its own, those they share once',
+  withLeakCheck(async () => {
+    await using party = partyOf();
+    for (const cron of ['*/10 * * * *', '*/15 * * * *']) {
+      const dispatcher = party.join();
+      await dispatcher.schedule(cron, noted, 0, { name: 'it', missed: 'all' });
+      await dispatcher.start();
+      await party.clock.advance(SECOND);
+    }
+    await party.clock.advance(HOUR);
+    const minutes = (await party.fired()).map((at) => at.slice(6, 11));
+    assert.equal(minutes.join(' '), '00:10 00:15 00:20 00:30 00:40 00:45 00:50 01:00');
   }),
 );
 
