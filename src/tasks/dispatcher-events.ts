@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { wrongRange } from '../manager/checks.ts';
 import type { Logger } from '../manager/types.ts';
 import { checkFunction } from './checks.ts';
+import type { TickEvent } from './schedules/ticker.ts';
 
 /** The events of a dispatcher, by name, with what their listeners get. */
 export interface DispatcherEvents {
@@ -10,6 +11,8 @@ export interface DispatcherEvents {
   engineFailed: [failure: { readonly error: unknown; readonly failures: number }];
   /** Nothing runs here any more, and there is nothing to run: all that waits, if any, waits for its time or a limit. */
   idle: [];
+  /** What has become of a tick of a schedule, told by the dispatcher that has seen to it. */
+  tick: [tick: TickEvent];
   /** What no call can be told of: a hook or a listener that threw, an update that couldn't be stored. */
   error: [error: unknown];
 }
@@ -17,7 +20,7 @@ export interface DispatcherEvents {
 type EventName = keyof DispatcherEvents;
 type Listener<E extends EventName> = (...args: DispatcherEvents[E]) => void;
 
-const NAMES: Readonly<Record<EventName, true>> = { engineFailed: true, idle: true, error: true };
+const NAMES: Readonly<Record<EventName, true>> = { engineFailed: true, idle: true, tick: true, error: true };
 
 export class Events {
   readonly #emitter = new EventEmitter({ captureRejections: true });

@@ -21,6 +21,9 @@ import { checkQueues, type QueueMap } from './queues.ts';
 import { Calls, DeadLetters } from './records.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
 import { type Parent, Run, type RunHost } from './run.ts';
+import type { Schedule } from './schedules/schedule.ts';
+import type { EveryOptions, OnStartOptions, ScheduledInput, ScheduleOptions } from './schedules/schedule-options.ts';
+import { Schedules } from './schedules/schedules.ts';
 import { endRuns, KILL_MS, type StopTimes, within } from './shutdown.ts';
 import { Staff } from './staff.ts';
 import { CallSubmitter } from './submitter.ts';
@@ -63,6 +66,8 @@ export class Dispatcher {
   readonly deadLetters: DeadLetters;
   /** What can be submitted here. */
   readonly tasks: TaskRegistry;
+  /** What fires here by itself: see `schedule`, `every` and `onStart`. */
+  readonly schedules: Schedules;
   readonly #settings: DispatcherSettings;
   readonly #engine: Engine;
   readonly #submitter: CallSubmitter;
@@ -93,6 +98,17 @@ export class Dispatcher {
     this.#events = new Events(settings.logger);
     this.#limits = new Limits({ engine, registry, order, queues });
     const report = (error: unknown, what: string) => this.#events.report(error, what);
+    this.schedules = new Schedules({
+      engine,
+      registry,
+      submitter: this.#submitter,
+      owner: name,
+      refuseAfterStop: () => this.#refuseAfterStop(undefined),
+      tell: (tick) => this.#events.emit('tick', tick),
+      report,
+      warn: (what) => this.#events.log('warn', what),
+      failed: (error, failures) => this.#engineFailed(error, failures),
+    });
     this.#staff = new Staff({
       clock: engine.clock,
       concurrency,
@@ -152,6 +168,7 @@ export class Dispatcher {
       this.#state = 'running';
       this.#letProcessGo = holdProcess();
       this.#staff.start();
+      this.schedules.start();
       this.#started = this.#consumer.start();
       // Who hasn't waited for it needn't hear that it was stopped.
       this.#started.catch(() => {});
@@ -198,6 +215,49 @@ export class Dispatcher {
   }
 
   /**
+   * Submits a call of a task whenever a cron pattern says so, from when the dispatcher has started. The input may be a
+   * function of the tick. Resolves when all has been checked that can be, without asking the engine. Each tick is fired
+   * once by all dispatchers on the engine that have a schedule of the name.
+   *
+   * @example
+   * await dispatcher.schedule('30 2 * * *', report, ({ at }) => ({ day: at.toISOString() }), { timeZone: 'Europe/Berlin' });
+   * @throws (it rejects with) RangeError or TypeError for a pattern, a time zone or an option that is wrong, or a name that
+   * is taken here; NotRegisteredError, InvalidInputError, ForbiddenError as `submit` does; ShutdownError after a stop
+   */
+  schedule<I, O>(
+    cron: string,
+    task: Task<I, O>,
+    input: ScheduledInput<NoInfer<I>>,
+    options?: ScheduleOptions,
+  ): Promise<Schedule<O>>;
+  schedule<O = unknown>(cron: string, task: string, input: unknown, options?: ScheduleOptions): Promise<Schedule<O>>;
+  schedule(cron: string, task: AnyTask | string, input: unknown, options?: ScheduleOptions): Promise<Schedule> {
+    return this.schedules.byCron(cron, task, input, options);
+  }
+
+  /**
+   * The same every `ms`: first one period after the engine has first heard of it, then strictly by the period, whoever
+   * comes and goes. A whole number of at least 1.
+   */
+  every<I, O>(
+    ms: number,
+    task: Task<I, O>,
+    input: ScheduledInput<NoInfer<I>>,
+    options?: EveryOptions,
+  ): Promise<Schedule<O>>;
+  every<O = unknown>(ms: number, task: string, input: unknown, options?: EveryOptions): Promise<Schedule<O>>;
+  every(ms: number, task: AnyTask | string, input: unknown, options?: EveryOptions): Promise<Schedule> {
+    return this.schedules.byPeriod(ms, task, input, options);
+  }
+
+  /** The same once, when this dispatcher starts; at once if it has started. Other dispatchers have their own starts. */
+  onStart<I, O>(task: Task<I, O>, input: ScheduledInput<NoInfer<I>>, options?: OnStartOptions): Promise<Schedule<O>>;
+  onStart<O = unknown>(task: string, input: unknown, options?: OnStartOptions): Promise<Schedule<O>>;
+  onStart(task: AnyTask | string, input: unknown, options?: OnStartOptions): Promise<Schedule> {
+    return this.schedules.atStart(task, input, options);
+  }
+
+  /**
    * Cancels a call by its id, which rejects with a CallEndedError or an UnknownCallError when it is too late; or all that
    * match and have not ended; or all of a filter's ids. Says for each what has become of it.
    */
@@ -226,7 +286,8 @@ export class Dispatcher {
         // In the next microtask, as those who are told may stop it as well.
         this.#state = 'stopping';
         this.#consumer.drain();
-        queueMicrotask(() => this.#stop(times).then(resolve, reject));
+        const scheduled = this.schedules.stop();
+        queueMicrotask(() => this.#stop(times, scheduled).then(resolve, reject));
       });
       return this.#stopped;
     } catch (error) {
@@ -324,11 +385,12 @@ export class Dispatcher {
 
   // ---- the end --------------------------------------------------------------------------------------------------------
 
-  async #stop(times: StopTimes): Promise<DispatcherStopSummary> {
+  async #stop(times: StopTimes, scheduled: Promise<void>): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
     const reason = new ShutdownError('the dispatcher is stopping');
     this.#stopping.abort(reason);
     await endRuns(this.#consumer, reason, times, clock);
+    await within(KILL_MS, scheduled, clock);
     const left = this.#consumer.size;
     try {
       await within(KILL_MS, this.#consumer.leave(), clock);

@@ -27,6 +27,16 @@ export type { Calls, DeadLetterFilter, DeadLetters } from './records.ts';
 export { type Fake, TaskRegistry, type Undo } from './registry.ts';
 export { atRandom, byHash, type KnownRoute, type RandomOptions, type Route, roundRobin, weighted } from './routes.ts';
 export type { RunHooks, RunInfo } from './run.ts';
+export type { Schedule } from './schedules/schedule.ts';
+export type {
+  EveryOptions,
+  OnStartOptions,
+  ScheduledInput,
+  ScheduleOptions,
+  Tick,
+} from './schedules/schedule-options.ts';
+export type { Schedules } from './schedules/schedules.ts';
+export type { TickEvent } from './schedules/ticker.ts';
 export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts';
 export type { BeforeSubmit, Draft } from './submitter.ts';
 export type {

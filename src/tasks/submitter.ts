@@ -83,6 +83,11 @@ export class CallSubmitter {
     return Promise.all(records) as Promise<Call<unknown>[]>;
   }
 
+  /** Rejects with what is wrong with a submission, but for what `beforeSubmit` would say. Nothing comes of it. */
+  async check(task: AnyTask | string, input: unknown, options: SubmitOptions): Promise<void> {
+    await this.#check(this.#definitionOf(task), input, options, undefined);
+  }
+
   /** A call, checked from end to end. Synchronous unless a schema, a hook or a permission isn't. */
   prepare(
     task: AnyTask | string,

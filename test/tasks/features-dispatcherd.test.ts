@@ -2,7 +2,7 @@
  * Each feature of dispatcherd, by the name of its row in the table of what registered tasks are to be a match for. What
  * it means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: Callbacks, errbacks (flows); Producers (schedules); Control.
+ * Not here, as they are of rooms to come: Callbacks, errbacks (flows); Control.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -315,5 +315,41 @@ test(
       assert.deepEqual(workers, [1, 1, 2]);
     }
     await manager.stop();
+  }),
+);
+
+test(
+  'dispatcherd: Producers',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    const ticks: string[] = [];
+    rig.dispatcher.on('tick', ({ schedule, at }) => ticks.push(`${schedule} at ${at.getTime()}`));
+    await rig.dispatcher.onStart(echo, 'on start', { name: 'on start' });
+    await rig.dispatcher.every(2_000, echo, 'scheduled', { name: 'scheduled' });
+    await rig.clock.advance(5_000);
+    assert.deepEqual(ticks, ['on start at 0', 'scheduled at 2000', 'scheduled at 4000']);
+    assert.deepEqual(
+      rig.dispatcher.schedules.list().map(({ name }) => name),
+      ['on start', 'scheduled'],
+    );
+  }),
+);
+
+test(
+  'dispatcherd: Cookbook, a periodic task somewhere in the cluster at a frequency',
+  withLeakCheck(async () => {
+    const runs: string[] = [];
+    const task = defineTask({ name: 'task', run: ({ headers }) => void runs.push(headers['scheduled-at']!) });
+    await using one = await rigOf(task);
+    await using two = await rigOf(task, { clock: one.clock, engine: one.engine });
+    await using three = await rigOf(task, { clock: one.clock, engine: one.engine });
+    for (const { dispatcher } of [one, two, three]) await dispatcher.every(1_000, task, undefined);
+    await one.clock.advance(3_500);
+    await one.dispatcher.stop();
+    await one.clock.advance(2_000);
+    assert.deepEqual(
+      runs.map((at) => Date.parse(at)),
+      [1_000, 2_000, 3_000, 4_000, 5_000],
+    );
   }),
 );

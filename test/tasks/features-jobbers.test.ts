@@ -2,7 +2,7 @@
  * Each feature of Jobbers, by the name of its row in the table of what registered tasks are to be a match for. What it
  * means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: DAG, Mermaid (flows); Cron DAG (schedules); Metrics (figures for
+ * Not here, as they are of rooms to come: DAG, Mermaid (flows); Metrics (figures for
  * OpenTelemetry); Admin API (control).
  */
 import assert from 'node:assert/strict';
@@ -340,5 +340,29 @@ test(
     const call = await rig.dispatcher.submit(task, undefined);
     assert.equal(await call.result, 'done');
     assert.equal(await rig.dispatcher.calls.get(call.id), undefined);
+  }),
+);
+
+test(
+  'Jobbers: Cron DAG',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const work = () => pause(clock, 90_000);
+    const always = defineTask({ name: 'always', run: work });
+    const skipping = defineTask({ name: 'skipping', run: work });
+    await using rig = await rigOf([always, skipping], { clock });
+    const ticks: string[] = [];
+    rig.dispatcher.on('tick', ({ schedule, outcome }) => ticks.push(`${schedule} ${outcome}`));
+    await rig.dispatcher.schedule('* * * * *', always, undefined, { name: 'always' });
+    await rig.dispatcher.schedule('* * * * *', skipping, undefined, { name: 'skip_if_running', overlap: 'skip' });
+    await clock.advance(180_000);
+    assert.deepEqual(ticks.sort(), [
+      'always fired',
+      'always fired',
+      'always fired',
+      'skip_if_running fired',
+      'skip_if_running fired',
+      'skip_if_running skipped',
+    ]);
   }),
 );

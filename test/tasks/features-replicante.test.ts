@@ -252,3 +252,28 @@ test(
     assert.equal(await rig.dispatcher.call(echo, 'real'), 'mock');
   }),
 );
+
+test(
+  'Replicante: Election, locks: a schedule is taken over when who fires it steps down, or dies in the middle of it',
+  withLeakCheck(async () => {
+    const runs: string[] = [];
+    const task = defineTask({ name: 'task', run: ({ headers }) => void runs.push(headers['scheduled-at']!) });
+    const clock = new VirtualClock();
+    const engine = memoryEngine({ clock });
+    const held = await engine.lock('schedule:primary', 'one that has died', 10_000);
+    await using one = await rigOf(task, { clock, engine });
+    await using two = await rigOf(task, { clock, engine });
+    for (const { dispatcher } of [one, two]) await dispatcher.every(5_000, task, undefined, { name: 'primary' });
+    await clock.advance(5_000);
+    assert.deepEqual(runs, []);
+    await clock.advance(6_000);
+    assert.equal(await held!.renew(1), false);
+    assert.equal(runs.length, 1);
+    await one.dispatcher.stop();
+    await clock.advance(5_000);
+    assert.deepEqual(
+      runs.map((at) => Date.parse(at)),
+      [10_000, 15_000],
+    );
+  }),
+);

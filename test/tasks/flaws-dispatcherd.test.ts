@@ -121,3 +121,15 @@ test(
     assert.deepEqual(hooks, ['onError 1', 'afterRun 2']);
   }),
 );
+
+test(
+  'dispatcherd flaw: scheduled tasks ignored timeout and on_duplicate, by a schedule',
+  withLeakCheck(async () => {
+    const task = defineTask({ name: 'task', timeoutMs: 1_500, onDuplicate: 'discard', run: untilCanceled });
+    await using rig = await rigOf(task);
+    await rig.dispatcher.every(1_000, task, 'a');
+    await rig.clock.advance(3_200);
+    const calls = await rig.dispatcher.calls.history();
+    assert.deepEqual(calls.map(({ state }) => state).reverse(), ['timedOut', 'discarded', 'started']);
+  }),
+);

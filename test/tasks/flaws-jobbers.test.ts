@@ -2,11 +2,11 @@
  * The flaws of Jobbers that its table names: that registered tasks haven't got them.
  *
  * Not here, as they are of rooms to come: "a failed predecessor hangs the fan-in", "cycles end in RecursionError", "specs
- * double per stacked diamond" (flows); "cron downtime replays every miss" (schedules).
+ * double per stacked diamond" (flows).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { defineTask } from '../../src/tasks/index.ts';
+import { defineTask, memoryEngine } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import {
   deferred,
@@ -163,5 +163,27 @@ test(
     await rig.dispatcher.setQueues({ urgent: {}, normal: {}, background: {} });
     await settle();
     assert.deepEqual(order, ['urgent', 'urgent', 'normal', 'normal', 'background', 'background']);
+  }),
+);
+
+test(
+  'Jobbers flaw: cron downtime replays every miss',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const runs: string[] = [];
+    const task = defineTask({ name: 'task', run: (ctx) => void runs.push(ctx.headers['scheduled-at']!.slice(11, 16)) });
+    const engine = memoryEngine({ clock });
+    const day = async () => {
+      const rig = await rigOf(task, { clock, engine });
+      await rig.dispatcher.schedule('0 * * * *', task, undefined);
+      return rig;
+    };
+    const before = await day();
+    await clock.advance(3_600_000);
+    await passing(clock, before.dispatcher.stop());
+    await clock.advance(10 * 3_600_000);
+    await using _ = await day();
+    await clock.advance(60_000);
+    assert.deepEqual(runs, ['01:00', '11:00'], 'one for all of them');
   }),
 );
