@@ -34,6 +34,7 @@ export interface Definition {
   /** What the lanes of {@link Definition.lanesOf} are limited to. The versions of a task share them. */
   readonly limits: ReadonlyMap<string, LaneLimit>;
   readonly stallAfterMs: number | undefined;
+  readonly heartbeatEveryMs: number;
   readonly onStall: 'fail' | 'retry';
   readonly onWorkerLost: 'retry' | 'fail';
   readonly onShutdown: 'stop' | 'requeue' | 'drain';

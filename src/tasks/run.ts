@@ -129,12 +129,14 @@ export class Run extends Receiver {
         : (this.#read('overrides') as { timeoutMs?: number; attempts?: number });
     this.#timeoutMs = overrides?.timeoutMs ?? definition.timeoutMs;
     this.attempts = overrides?.attempts ?? definition.retry?.attempts ?? 1;
-    this.#utterances = new Utterances(
-      (update) => host.update(this, update),
-      (error) => {
+    this.#utterances = new Utterances({
+      clock: host.clock,
+      everyMs: definition.heartbeatEveryMs,
+      tell: (update) => host.update(this, update),
+      onError: (error) => {
         if (!(error instanceof StaleLeaseError)) host.report(error, `${record.task} could not be heard`);
       },
-    );
+    });
   }
 
   /** Who is behind the call. */
@@ -187,7 +189,7 @@ export class Run extends Receiver {
   beat(step: string | undefined): void {
     if (this.isOver) return;
     this.#beatAt = this.host.clock.now();
-    this.#utterances.sign(step === undefined ? {} : { step });
+    this.#utterances.sign(this.#beatAt, step);
   }
 
   say(text: string): void {
@@ -197,7 +199,7 @@ export class Run extends Receiver {
   report(progress: string): void {
     if (this.isOver) return;
     this.#beatAt = this.host.clock.now();
-    this.#utterances.sign({ progress });
+    this.#utterances.sign(this.#beatAt, undefined, progress);
   }
 
   memo(key: string): string | undefined {
@@ -295,7 +297,8 @@ export class Run extends Receiver {
     const { host, record } = this;
     let ending: Ending = 'lost';
     try {
-      if (this.#verdict?.as !== 'lost') await this.#utterances.told();
+      if (this.#verdict?.as === 'lost') this.#utterances.end();
+      else await this.#utterances.told();
       ending = await conclude(this, this.#outcome!, this.#verdict);
     } catch (error) {
       host.report(error, `the end of ${record.task} could not be told`);

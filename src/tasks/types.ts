@@ -112,6 +112,12 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   readonly concurrency?: number | TaskConcurrency<Known<I>> | readonly TaskConcurrency<Known<I>>[] | undefined;
   /** A run that hasn't called `ctx.heartbeat` for so long is stalled: its signal fires. Default: never. */
   readonly stallAfterMs?: number | undefined;
+  /**
+   * Heartbeats and progress of a run are told to the engine at most once in so long: the first at once, those in between
+   * together, the last before the run's end is told. 0: as often as they are said. Stalls are found by those said, not
+   * told. Default 1,000.
+   */
+  readonly heartbeatEveryMs?: number | undefined;
   /** What becomes of a stalled call: it ends as stalled, or goes on as after a failed attempt. Default 'fail'. */
   readonly onStall?: 'fail' | 'retry' | undefined;
   /** What becomes of a call whose dispatcher died: another attempt at once, or its end. Default 'retry'. */

@@ -44,6 +44,7 @@ test(
       onDuplicate: 'parallel',
       limits: new Map(),
       stallAfterMs: undefined,
+      heartbeatEveryMs: 1_000,
       onStall: 'fail',
       onWorkerLost: 'retry',
       onShutdown: 'requeue',
