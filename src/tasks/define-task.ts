@@ -26,6 +26,7 @@ import { InvalidInputError } from './errors.ts';
 import { askForKey, canonical } from './keys.ts';
 import { lanesFor } from './lanes.ts';
 import { checkQueues, type Route } from './routes.ts';
+import { checkObserve } from './signals/observe.ts';
 import type { StandardSchema } from './standard-schema.ts';
 import type { AnyTask, Example, Overridable, Task, TaskDefinition } from './types.ts';
 
@@ -112,6 +113,7 @@ const OPTIONS: Readonly<Record<keyof Given, true>> = {
   authorize: true,
   retain: true,
   manager: true,
+  observe: true,
   examples: true,
   run: true,
 };
@@ -147,6 +149,7 @@ function complete(given: Given): Definition {
     authorize: authorizeOf(given.authorize),
     retention: retentionOf(given.retain),
     manager: given.manager === undefined ? 'default' : checkName('manager', given.manager),
+    observe: checkObserve(given.observe),
     examples: examplesOf(given.examples),
     run: given.run,
   });

@@ -4,6 +4,7 @@ import type { Context } from '../go/context.ts';
 import type { RetryPolicy } from '../manager/types.ts';
 import type { Call } from './call.ts';
 import type { Route } from './routes.ts';
+import type { ObserveOptions } from './signals/observe.ts';
 import type { StandardSchema } from './standard-schema.ts';
 
 /** Somebody on whose behalf a call is made: a user, a service, a token. */
@@ -138,6 +139,8 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   readonly retain?: { readonly completed?: number | undefined; readonly failed?: number | undefined } | undefined;
   /** The TaskManager whose resource it runs on, by the name that the dispatcher knows it by. */
   readonly manager?: string | undefined;
+  /** How closely its calls are looked at: which are measured, and which are traced. Default: all. */
+  readonly observe?: ObserveOptions | undefined;
   /** What goes in and what comes out. */
   readonly examples?: readonly Example<NoInfer<I>, NoInfer<O>>[] | undefined;
   /** The work. */

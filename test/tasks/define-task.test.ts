@@ -52,6 +52,7 @@ test(
       authorize: undefined,
       retention: { completedMs: 60_000, failedMs: 86_400_000 },
       manager: 'default',
+      observe: { metrics: 'all', traces: 'all' },
       examples: [],
       run,
     });
