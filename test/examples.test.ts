@@ -217,8 +217,8 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
   },
 };
 
-/** Modules for `errand map`, and those that run until they are told to end, have tests of their own. */
-const OTHERS = ['fetch.ts', 'jobs.ts', 'measure.js', 'web-server.ts'];
+/** Modules for `errand map`, those that run until they are told to end, and one that says too much have tests of their own. */
+const OTHERS = ['fetch.ts', 'jobs.ts', 'measure.js', 'telemetry.ts', 'web-server.ts'];
 
 /** So large that it is never read to its end, and takes no place on the disk: a sparse file. */
 const ENDLESS = 2 ** 38;
@@ -344,6 +344,32 @@ describe('example', { concurrency: 2, timeout: 60_000 }, () => {
       assert.equal(await program.ended, 0, program.stderr);
       assert.match(program.stdout, /stopping\nstopped: 0 completed, 1 back in the queue, 0 left\n$/);
       assert.equal(program.stderr, '');
+    });
+  });
+
+  describe('telemetry', () => {
+    test('tells of spans in one trace, of metrics, of events, and has none of what is neither slow nor sampled', async (t) => {
+      const program = start(t, 'examples/telemetry.ts');
+      assert.equal(await program.ended, 0, program.stderr);
+      assert.equal(program.stderr, '');
+      const said = program.stdout;
+      const lines = said.split('\n');
+      for (const line of [
+        "[ 'a.png.small', 'b.png.small' ]",
+        'errand_dispatcher_tasks_processed_total{task="thumbnail",queue="default",status="completed"} 2',
+        'errand_dispatcher_tasks_processed_total{task="ping",queue="default",status="completed"} 10',
+        'errand_dispatcher_tasks_retried_total{task="thumbnail",queue="default"} 1',
+        'scheduled: the disk is busy',
+      ]) {
+        assert.ok(lines.includes(line), line);
+      }
+      const spans = [...said.matchAll(/^ {2}name: '(.*)',$/gm)].map(([, name]) => name);
+      const expected = ['process album', 'process thumbnail', 'process thumbnail', 'process thumbnail'];
+      assert.deepEqual(spans.sort(), [...expected, 'send album', 'send thumbnail', 'send thumbnail']);
+      assert.equal(new Set([...said.matchAll(/^ {2}traceId: '(.*)',$/gm)].map(([, id]) => id)).size, 1);
+      for (const name of ['tasks_processed', 'execution_time', 'engine_operations']) {
+        assert.ok(said.includes(`    name: 'errand.dispatcher.${name}',`), name);
+      }
     });
   });
 

@@ -5,7 +5,7 @@ import { join, sep } from 'node:path';
 import { test } from 'node:test';
 
 /** From the top down. */
-const ROOMS = ['cli', 'tasks', 'threads', 'engines', 'manager', 'metrics', 'go'];
+const ROOMS = ['cli', 'otel', 'tasks', 'threads', 'engines', 'manager', 'metrics', 'go'];
 
 interface Import {
   readonly file: string;
@@ -40,4 +40,12 @@ for (const [level, room] of ROOMS.entries()) {
 
 test('src/go imports nothing but its own files', () => {
   for (const { file, from } of importsOf('go')) assert.ok(from.startsWith('./'), `${file} imports ${from}`);
+});
+
+test('nothing but src/otel imports OpenTelemetry', () => {
+  for (const room of ROOMS.filter((name) => name !== 'otel').concat('testing')) {
+    for (const { file, from } of importsOf(room)) {
+      assert.ok(!from.startsWith('@opentelemetry/'), `${file} imports ${from}`);
+    }
+  }
 });

@@ -143,17 +143,17 @@ export class CallLife {
     this.lanes.part(call, now);
     const next = this.duplicates.leave(call);
     this.#keep(call, now);
-    if (next !== undefined) this.#queue(next);
+    if (next !== undefined) this.#queue(next, now);
   }
 
   /** A dead letter comes to life. */
-  revive(call: StoredCall, resetAttempts: boolean): void {
+  revive(call: StoredCall, resetAttempts: boolean, now: number): void {
     if (resetAttempts) call.attempt = 0;
     call.endedAt = undefined;
     call.cancelRequested = false;
     call.cancelError = undefined;
     this.lanes.join(call);
-    if (this.duplicates.readmit(call)) this.#queue(call);
+    if (this.duplicates.readmit(call)) this.#queue(call, now);
     else this.store.move(call, 'held');
   }
 
@@ -197,11 +197,12 @@ export class CallLife {
       instead.error = duplicateError(instead, call);
       this.end(instead, 'discarded', now);
     } else {
-      this.#queue(call);
+      this.#queue(call, now);
     }
   }
 
-  #queue(call: StoredCall): void {
+  #queue(call: StoredCall, now: number): void {
+    call.queuedAt = this.#shown(now);
     if (this.ready.add(call)) this.consumers.wake();
     this.store.move(call, 'queued');
   }

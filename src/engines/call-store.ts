@@ -70,7 +70,7 @@ export class CallStore {
   }
 
   noteLines(call: StoredCall, lines: readonly string[]): void {
-    if (this.#isWatched(call)) this.#tellLater(call.id, { type: 'log', id: call.id, lines: [...lines] });
+    if (this.#isWatched(call)) this.#tellLater(call.id, { type: 'log', record: recordOf(call), lines: [...lines] });
   }
 
   /** Has something told after the work under way, in line with what watchers are told. */

@@ -96,6 +96,8 @@ export interface CallRecord extends NewCall {
   readonly submittedAt: number;
   /** While it is scheduled: when it is due. */
   readonly dueAt: number | undefined;
+  /** When it was queued last: since then it could be fetched, but for its limits. */
+  readonly queuedAt: number | undefined;
   readonly startedAt: number | undefined;
   readonly endedAt: number | undefined;
   /** The consumer that has it, or had it last. */
@@ -200,7 +202,7 @@ export interface Page {
 export type CallEvent =
   | { readonly type: 'state'; readonly record: CallRecord }
   | { readonly type: 'update'; readonly record: CallRecord }
-  | { readonly type: 'log'; readonly id: string; readonly lines: readonly string[] }
+  | { readonly type: 'log'; readonly record: CallRecord; readonly lines: readonly string[] }
   /** The engine is closed: nothing more will be told. */
   | { readonly type: 'closed' };
 

@@ -236,12 +236,12 @@ class MemoryEngine implements Engine {
   }
 
   async resubmit(filter: CallFilter, { resetAttempts }: { readonly resetAttempts: boolean }): Promise<string[]> {
-    return this.#do(() => {
+    return this.#do((now) => {
       const letters = this.#life.store
         .find({ ...filter, state: 'deadLettered' })
         .filter((call) => isMatch(call, filter));
       letters.reverse(); // so that of one key the oldest comes first
-      for (const call of letters) this.#life.revive(call, resetAttempts);
+      for (const call of letters) this.#life.revive(call, resetAttempts, now);
       return letters.map(({ id }) => id);
     });
   }

@@ -35,6 +35,7 @@ export class StoredCall implements HeapItem {
   attempt = 0;
   readonly submittedAt: number;
   dueAt: number | undefined = undefined;
+  queuedAt: number | undefined = undefined;
   startedAt: number | undefined = undefined;
   endedAt: number | undefined = undefined;
   consumer: string | undefined = undefined;
@@ -128,6 +129,7 @@ export function recordOf(call: StoredCall): CallRecord {
     attempt: call.attempt,
     submittedAt: call.submittedAt,
     dueAt: call.dueAt,
+    queuedAt: call.queuedAt,
     startedAt: call.startedAt,
     endedAt: call.endedAt,
     consumer: call.consumer,

@@ -1,11 +1,20 @@
 /**
- * Managers in Prometheus' text exposition format 0.0.4, to be served with the content type
- * `text/plain; version=0.0.4; charset=utf-8`. Nothing is kept: what is scraped is computed from a snapshot.
- *
- * Invariant: each family of metrics appears once, HELP and TYPE first, then a sample for each source in turn. Times
- * are in seconds and shares in 0 to 1, the base units Prometheus asks for.
+ * Managers and dispatchers in Prometheus' text exposition format 0.0.4, to be served with the content type
+ * `text/plain; version=0.0.4; charset=utf-8`. Nothing is kept: what is scraped is computed from a snapshot. Times are in
+ * seconds and shares in 0 to 1, the base units Prometheus asks for.
  */
 import type { TaskMetrics } from './collector.ts';
+import type { DispatcherMetrics } from './dispatcher-metrics.ts';
+import { DISPATCHER_FAMILIES, DISPATCHER_LABELS, type DispatcherSource } from './prometheus-dispatcher.ts';
+import {
+  checkDistinct,
+  checkPrefix,
+  type Family,
+  type Labeled,
+  labelsOf,
+  linesOf,
+  summary,
+} from './prometheus-format.ts';
 
 /** What of a manager is read; a TaskManager is one. */
 export interface PrometheusSource {
@@ -29,9 +38,11 @@ export interface PrometheusSource {
   metrics(): TaskMetrics;
 }
 
+type Source = PrometheusSource | DispatcherSource;
+
 /** A source among several, told apart by its labels. */
 export interface LabeledSource {
-  readonly source: PrometheusSource;
+  readonly source: PrometheusSource | DispatcherSource;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -43,32 +54,18 @@ export interface PrometheusOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
-/** A source's figures, read once, so that all its samples are of one instant. */
-interface Snapshot {
-  readonly labels: readonly string[];
+/** A manager's figures, read once, so that all its samples are of one instant. */
+interface ManagerFigures {
   readonly stats: ReturnType<PrometheusSource['stats']>;
   readonly metrics: TaskMetrics;
 }
 
-/** One metric: its name after the prefix, and what it says of a source. */
-interface Family {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge' | 'summary';
-  readonly help: string;
-  readonly samples: (snapshot: Snapshot) => readonly Sample[];
-}
-
-/** A value, with what it adds to the family's name and the source's labels. */
-interface Sample {
-  readonly value: number;
-  readonly suffix?: '_sum' | '_count';
-  readonly label?: readonly [name: string, value: string];
-}
-
+/** Labels that samples of a manager have themselves. */
+const MANAGER_LABELS = ['quantile', 'state'];
 const STATES = ['running', 'paused', 'stopping', 'stopped', 'killed'];
 const MS_PER_SECOND = 1_000;
 
-const FAMILIES: readonly Family[] = [
+const MANAGER_FAMILIES: readonly Family<ManagerFigures>[] = [
   {
     name: 'manager_state',
     type: 'gauge',
@@ -76,7 +73,7 @@ const FAMILIES: readonly Family[] = [
     samples: ({ stats }) =>
       [...new Set([...STATES, stats.state])].map((state) => ({
         value: state === stats.state ? 1 : 0,
-        label: ['state', state],
+        labels: { state },
       })),
   },
   gauge('base_workers', 'Workers that are always kept.', ({ stats }) => stats.baseWorkers),
@@ -117,13 +114,13 @@ const FAMILIES: readonly Family[] = [
     type: 'summary',
     help: 'From the start of the last run of a task to its end.',
     samples: ({ metrics: m }) =>
-      summary(
-        m.totalTasksExecuted,
-        m.totalExecutionTimeMs,
-        m.p50ExecutionTimeMs,
-        m.p95ExecutionTimeMs,
-        m.p99ExecutionTimeMs,
-      ),
+      summary({
+        count: m.totalTasksExecuted,
+        sumMs: m.totalExecutionTimeMs,
+        p50Ms: m.p50ExecutionTimeMs,
+        p95Ms: m.p95ExecutionTimeMs,
+        p99Ms: m.p99ExecutionTimeMs,
+      }),
   },
   seconds('task_execution_min_seconds', 'The shortest execution.', ({ metrics }) => metrics.minExecutionTimeMs),
   seconds('task_execution_max_seconds', 'The longest execution.', ({ metrics }) => metrics.maxExecutionTimeMs),
@@ -132,121 +129,66 @@ const FAMILIES: readonly Family[] = [
     type: 'summary',
     help: 'From the admission of a task to the start of its last run, or to its end without one.',
     samples: ({ metrics: m }) =>
-      summary(endedOf(m), m.totalWaitTimeMs, m.p50WaitTimeMs, m.p95WaitTimeMs, m.p99WaitTimeMs),
+      summary({
+        count: endedOf(m),
+        sumMs: m.totalWaitTimeMs,
+        p50Ms: m.p50WaitTimeMs,
+        p95Ms: m.p95WaitTimeMs,
+        p99Ms: m.p99WaitTimeMs,
+      }),
   },
   seconds('task_wait_min_seconds', 'The shortest wait.', ({ metrics }) => metrics.minWaitTimeMs),
   seconds('task_wait_max_seconds', 'The longest wait.', ({ metrics }) => metrics.maxWaitTimeMs),
 ];
 
 /**
- * The text that Prometheus scrapes: gauges from `stats()`; counters, rates and summaries from `metrics()`. Names begin
- * with the prefix: `errand_queued_tasks`, `errand_tasks_completed_total`, `errand_task_wait_seconds{quantile="0.99"}`.
- * Quantiles are of the whole life of the manager, NaN before the first task.
+ * The text that Prometheus scrapes. Of a manager: gauges from `stats()`; counters, rates and summaries from `metrics()`,
+ * all of its whole life. Names begin with the prefix: `errand_queued_tasks`, `errand_tasks_completed_total`,
+ * `errand_task_wait_seconds{quantile="0.99"}`; quantiles are NaN before the first task. Of a dispatcher: counters and
+ * summaries from `metrics()`: `errand_dispatcher_tasks_processed_total{task="mail",queue="slow",status="completed"}`.
  *
- * @param sources a manager, or several with labels that tell them apart
- * @throws TypeError or RangeError when a prefix or label is not one Prometheus knows, or two sources have the same
+ * @param sources a manager or a dispatcher, or several with labels that tell them apart
+ * @throws TypeError or RangeError when a prefix or label is not one Prometheus knows, or two managers, or two
+ * dispatchers, have the same
  */
-export function prometheusText(
-  sources: PrometheusSource | readonly LabeledSource[],
-  options: PrometheusOptions = {},
-): string {
+export function prometheusText(sources: Source | readonly LabeledSource[], options: PrometheusOptions = {}): string {
   const { prefix = 'errand', labels = {} } = options;
   checkPrefix(prefix);
-  const labeled = isList(sources) ? sources : [{ source: sources, labels: {} }];
-  const snapshots = labeled.map(({ source, labels: own }) => ({
-    labels: labelsOf({ ...labels, ...own }),
-    stats: source.stats(),
-    metrics: source.metrics(),
-  }));
-  checkDistinct(snapshots);
-  return FAMILIES.flatMap((family) => linesOf(`${prefix}_${family.name}`, family, snapshots))
+  const managers: Labeled<ManagerFigures>[] = [];
+  const dispatchers: Labeled<DispatcherMetrics>[] = [];
+  for (const { source, labels: own } of isList(sources) ? sources : [{ source: sources, labels: {} }]) {
+    const all = { ...labels, ...own };
+    const metrics = source.metrics();
+    if ('tasks' in metrics) {
+      dispatchers.push({ labels: labelsOf(all, DISPATCHER_LABELS), figures: metrics });
+    } else {
+      const stats = (source as PrometheusSource).stats();
+      managers.push({ labels: labelsOf(all, MANAGER_LABELS), figures: { stats, metrics } });
+    }
+  }
+  checkDistinct(managers);
+  checkDistinct(dispatchers);
+  return [...linesOf(prefix, MANAGER_FAMILIES, managers), ...linesOf(prefix, DISPATCHER_FAMILIES, dispatchers)]
     .map((line) => `${line}\n`)
     .join('');
 }
 
-function linesOf(name: string, family: Family, snapshots: readonly Snapshot[]): string[] {
-  // A family without a sample would be a HELP about nothing.
-  if (snapshots.length === 0) return [];
-  const lines = [`# HELP ${name} ${family.help}`, `# TYPE ${name} ${family.type}`];
-  for (const snapshot of snapshots) {
-    for (const { value, suffix = '', label } of family.samples(snapshot)) {
-      const labels = label === undefined ? snapshot.labels : [...snapshot.labels, labelText(...label)];
-      const braces = labels.length === 0 ? '' : `{${labels.join(',')}}`;
-      lines.push(`${name}${suffix}${braces} ${valueText(value)}`);
-    }
-  }
-  return lines;
+function counter(name: string, help: string, read: (figures: ManagerFigures) => number): Family<ManagerFigures> {
+  return { name, type: 'counter', help, samples: (figures) => [{ value: read(figures) }] };
 }
 
-function counter(name: string, help: string, read: (snapshot: Snapshot) => number): Family {
-  return { name, type: 'counter', help, samples: (snapshot) => [{ value: read(snapshot) }] };
+function gauge(name: string, help: string, read: (figures: ManagerFigures) => number): Family<ManagerFigures> {
+  return { name, type: 'gauge', help, samples: (figures) => [{ value: read(figures) }] };
 }
 
-function gauge(name: string, help: string, read: (snapshot: Snapshot) => number): Family {
-  return { name, type: 'gauge', help, samples: (snapshot) => [{ value: read(snapshot) }] };
-}
-
-function seconds(name: string, help: string, readMs: (snapshot: Snapshot) => number): Family {
-  return gauge(name, help, (snapshot) => readMs(snapshot) / MS_PER_SECOND);
-}
-
-function summary(count: number, sumMs: number, p50Ms: number, p95Ms: number, p99Ms: number): readonly Sample[] {
-  const quantile = (q: string, ms: number): Sample => ({
-    value: count === 0 ? Number.NaN : ms / MS_PER_SECOND,
-    label: ['quantile', q],
-  });
-  return [
-    quantile('0.5', p50Ms),
-    quantile('0.95', p95Ms),
-    quantile('0.99', p99Ms),
-    { value: sumMs / MS_PER_SECOND, suffix: '_sum' },
-    { value: count, suffix: '_count' },
-  ];
+function seconds(name: string, help: string, readMs: (figures: ManagerFigures) => number): Family<ManagerFigures> {
+  return gauge(name, help, (figures) => readMs(figures) / MS_PER_SECOND);
 }
 
 function endedOf(m: TaskMetrics): number {
   return m.totalTasksCompleted + m.totalTasksFailed + m.totalTasksTimedOut + m.totalTasksCanceled + m.totalTasksDropped;
 }
 
-function isList(sources: PrometheusSource | readonly LabeledSource[]): sources is readonly LabeledSource[] {
+function isList(sources: Source | readonly LabeledSource[]): sources is readonly LabeledSource[] {
   return Array.isArray(sources);
-}
-
-function checkPrefix(prefix: unknown): void {
-  if (typeof prefix !== 'string') throw new TypeError(`prefix must be a string, not ${String(prefix)}`);
-  if (!/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(prefix)) {
-    throw new RangeError(`prefix must be letters, digits, _ and :, no digit first, not ${JSON.stringify(prefix)}`);
-  }
-}
-
-function labelsOf(labels: Readonly<Record<string, unknown>>): string[] {
-  return Object.entries(labels).map(([name, value]) => {
-    if (!/^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/.test(name)) {
-      throw new RangeError(`labels must be named with letters, digits and _, not ${JSON.stringify(name)}`);
-    }
-    if (name === 'quantile' || name === 'state') throw new RangeError(`labels must not have ${name}: it is taken`);
-    if (typeof value !== 'string') throw new TypeError(`labels.${name} must be a string, not ${String(value)}`);
-    return labelText(name, value);
-  });
-}
-
-// Two sources with the same labels would be one series with two values, and Prometheus would refuse them all.
-function checkDistinct(snapshots: readonly Snapshot[]): void {
-  const seen = new Set<string>();
-  for (const { labels } of snapshots) {
-    const key = labels.toSorted().join(',');
-    if (seen.has(key)) throw new RangeError(`labels must tell the sources apart, not be {${key}} twice`);
-    seen.add(key);
-  }
-}
-
-function labelText(name: string, value: string): string {
-  const escaped = value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
-  return `${name}="${escaped}"`;
-}
-
-function valueText(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return '+Inf';
-  if (value === Number.NEGATIVE_INFINITY) return '-Inf';
-  return String(value);
 }

@@ -5,6 +5,7 @@ import { ShutdownError } from '../manager/errors.ts';
 import { pauseBefore, worthRetrying } from '../manager/retry.ts';
 import { COMPLETED, FAILED, type State, TIMED_OUT } from '../manager/task.ts';
 import type { RetryPolicy } from '../manager/types.ts';
+import type { RunStatus } from '../metrics/dispatcher-metrics.ts';
 import { errorToJson } from './error-json.ts';
 import {
   ForbiddenError,
@@ -44,7 +45,7 @@ export async function conclude(run: Run, outcome: Outcome, verdict: Verdict | un
     case 'lost':
       return 'lost';
     case 'canceled':
-      return fail(run, 'canceled', { error: errorToJson(verdict.error), then: 'canceled' });
+      return fail(run, 'canceled', verdict.error, 'canceled');
     case 'requeued':
       return handBack(run, 0);
     case 'stalled':
@@ -57,7 +58,7 @@ export async function conclude(run: Run, outcome: Outcome, verdict: Verdict | un
     // It has ended itself, as it was told that the dispatcher is stopping.
     const { onShutdown } = run.definition;
     if (onShutdown !== 'stop') return handBack(run, 0);
-    return fail(run, 'canceled', { error: errorToJson(value), then: 'canceled' });
+    return fail(run, 'canceled', value, 'canceled');
   }
   // Its manager was ended under it, or had no place for it: the call isn't to blame.
   if (state !== FAILED && isA(value, ShutdownError)) return handBack(run, 0);
@@ -78,7 +79,7 @@ async function complete(run: Run, value: unknown): Promise<Ending> {
   }
   const { afterRun } = host.hooks;
   if (afterRun !== undefined) await callHook(run, 'afterRun', () => afterRun(info, given));
-  return tell(run, 'completed', (engine) => engine.ack(run.lease, output));
+  return tell(run, 'completed', 'completed', (engine) => engine.ack(run.lease, output));
 }
 
 /** Another attempt, or the end: as what it ends if it isn't to be a dead letter. */
@@ -86,18 +87,17 @@ async function decide(run: Run, error: unknown, end: 'failed' | 'timedOut' | 'st
   const { definition, record, host, info, attempts } = run;
   const { onError } = host.hooks;
   if (onError !== undefined) await callHook(run, 'onError', () => onError(info, error));
-  const text = errorToJson(error);
   if (isFinal(error)) {
     const isDead = definition.deadLetter || isA(error, SkipTask) || isA(error, UnreadableError);
-    return fail(run, 'failed', { error: text, then: isDead ? 'deadLettered' : 'failed' });
+    return fail(run, 'failed', error, isDead ? 'deadLettered' : 'failed');
   }
   const policy = definition.retry ?? ONCE;
   const mayRetry = record.attempt < attempts && (end !== 'stalled' || definition.onStall === 'retry');
   if (mayRetry && worthRetrying(policy, error, record.attempt, host)) {
     const retryAfterMs = pauseBefore(policy, record.attempt, error, host);
-    return fail(run, 'retried', { error: text, then: { retryAfterMs } });
+    return fail(run, 'retried', error, { retryAfterMs });
   }
-  return fail(run, 'failed', { error: text, then: definition.deadLetter ? 'deadLettered' : end });
+  return fail(run, 'failed', error, definition.deadLetter ? 'deadLettered' : end);
 }
 
 /** Whether another attempt would come to the same. */
@@ -111,16 +111,27 @@ function isFinal(error: unknown): boolean {
   );
 }
 
-function fail(run: Run, ending: Ending, failure: Failure): Promise<Ending> {
-  return tell(run, ending, (engine) => engine.fail(run.lease, failure));
+function fail(run: Run, ending: Ending, error: unknown, then: Failure['then']): Promise<Ending> {
+  run.failure = error;
+  const failure: Failure = { error: errorToJson(error), then };
+  return tell(run, ending, typeof then === 'string' ? then : 'retried', (engine) => engine.fail(run.lease, failure));
 }
 
 function handBack(run: Run, delayMs: number): Promise<Ending> {
-  return tell(run, 'requeued', (engine) => engine.release(run.lease, delayMs, run.isSpent));
+  return tell(run, 'requeued', 'requeued', (engine) => engine.release(run.lease, delayMs, run.isSpent));
 }
 
-async function tell(run: Run, ending: Ending, what: (engine: Engine) => Promise<void>): Promise<Ending> {
-  return (await run.host.end(run, what)) ? ending : 'lost';
+async function tell(
+  run: Run,
+  ending: Ending,
+  status: RunStatus,
+  what: (engine: Engine) => Promise<void>,
+): Promise<Ending> {
+  const isTold = await run.host.end(run, async (engine) => {
+    await what(engine);
+    run.concluded(status);
+  });
+  return isTold ? ending : 'lost';
 }
 
 async function callHook({ host }: Run, name: string, call: () => unknown): Promise<void> {

@@ -16,6 +16,8 @@ import type { Run } from './run.ts';
 /** What the consumer asks of its dispatcher. */
 export interface ConsumerHost extends Omit<LifeHost, 'lost'> {
   report(error: unknown, what: string): void;
+  /** A life begins: the engine was reached. */
+  ready(): void;
 }
 
 export class Consumer {
@@ -134,6 +136,7 @@ export class Consumer {
     const host: LifeHost = { ...this.#host, lost: (life, error) => this.#lost(life, error) };
     this.#life = new Life({ name, epoch, engine: this.#engine, leaseMs: this.#leaseMs, host });
     if (!this.#isTaking) this.#life.drain();
+    this.#host.ready();
     this.wake();
   }
 

@@ -10,6 +10,7 @@ import {
   checkNames,
   checkObject,
   checkOneOf,
+  DURATION_OR_NONE,
   isName,
   LIMIT,
   LIMIT_OR_NOW,
@@ -25,6 +26,7 @@ import { InvalidInputError } from './errors.ts';
 import { askForKey, canonical } from './keys.ts';
 import { lanesFor } from './lanes.ts';
 import { checkQueues, type Route } from './routes.ts';
+import { checkObserve } from './signals/observe.ts';
 import type { StandardSchema } from './standard-schema.ts';
 import type { AnyTask, Example, Overridable, Task, TaskDefinition } from './types.ts';
 
@@ -103,6 +105,7 @@ const OPTIONS: Readonly<Record<keyof Given, true>> = {
   rateLimit: true,
   concurrency: true,
   stallAfterMs: true,
+  heartbeatEveryMs: true,
   onStall: true,
   onWorkerLost: true,
   onShutdown: true,
@@ -110,6 +113,7 @@ const OPTIONS: Readonly<Record<keyof Given, true>> = {
   authorize: true,
   retain: true,
   manager: true,
+  observe: true,
   examples: true,
   run: true,
 };
@@ -137,6 +141,7 @@ function complete(given: Given): Definition {
     ...duplicatesOf(given),
     ...lanesFor(name, given.rateLimit, given.concurrency),
     stallAfterMs: finite(optionalNumber('stallAfterMs', given.stallAfterMs, LIMIT, undefined)),
+    heartbeatEveryMs: optionalNumber('heartbeatEveryMs', given.heartbeatEveryMs, DURATION_OR_NONE, 1_000),
     onStall: optionalOneOf('onStall', given.onStall, ['fail', 'retry'], 'fail'),
     onWorkerLost: optionalOneOf('onWorkerLost', given.onWorkerLost, ['retry', 'fail'], 'retry'),
     onShutdown: optionalOneOf('onShutdown', given.onShutdown, ['stop', 'requeue', 'drain'], 'requeue'),
@@ -144,6 +149,7 @@ function complete(given: Given): Definition {
     authorize: authorizeOf(given.authorize),
     retention: retentionOf(given.retain),
     manager: given.manager === undefined ? 'default' : checkName('manager', given.manager),
+    observe: checkObserve(given.observe),
     examples: examplesOf(given.examples),
     run: given.run,
   });

@@ -1,6 +1,7 @@
 /** A task's definition, checked and with its defaults: what a dispatcher goes by. */
 import type { DuplicatePolicy, LaneLimit, Retention } from '../engines/index.ts';
 import type { RetryPolicy } from '../manager/types.ts';
+import type { Observed } from './signals/observe.ts';
 import type { StandardSchema } from './standard-schema.ts';
 import type { CallContext, Example, Overridable, Principal } from './types.ts';
 
@@ -34,6 +35,7 @@ export interface Definition {
   /** What the lanes of {@link Definition.lanesOf} are limited to. The versions of a task share them. */
   readonly limits: ReadonlyMap<string, LaneLimit>;
   readonly stallAfterMs: number | undefined;
+  readonly heartbeatEveryMs: number;
   readonly onStall: 'fail' | 'retry';
   readonly onWorkerLost: 'retry' | 'fail';
   readonly onShutdown: 'stop' | 'requeue' | 'drain';
@@ -46,6 +48,7 @@ export interface Definition {
   readonly retention: Retention;
   /** The TaskManager that it runs on. */
   readonly manager: string;
+  readonly observe: Observed;
   readonly examples: readonly Example<unknown, unknown>[];
   readonly run: (ctx: CallContext, input: unknown, resource: unknown) => unknown;
 }

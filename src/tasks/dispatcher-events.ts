@@ -9,6 +9,10 @@ import type { TickEvent } from './schedules/ticker.ts';
 export interface DispatcherEvents {
   /** An operation of the engine has failed, so many times in a row by now; it is tried again. */
   engineFailed: [failure: { readonly error: unknown; readonly failures: number }];
+  /** It begins to take calls: the engine was reached, or was reached anew after it had been lost. */
+  ready: [];
+  /** There was something to run, and now there is no more: all that waits, if any, waits for its time or a limit. */
+  empty: [];
   /** Nothing runs here any more, and there is nothing to run: all that waits, if any, waits for its time or a limit. */
   idle: [];
   /** What has become of a tick of a schedule, told by the dispatcher that has seen to it. */
@@ -20,11 +24,25 @@ export interface DispatcherEvents {
 type EventName = keyof DispatcherEvents;
 type Listener<E extends EventName> = (...args: DispatcherEvents[E]) => void;
 
-const NAMES: Readonly<Record<EventName, true>> = { engineFailed: true, idle: true, tick: true, error: true };
+const NAMES: Readonly<Record<EventName, true>> = {
+  engineFailed: true,
+  ready: true,
+  empty: true,
+  idle: true,
+  tick: true,
+  error: true,
+};
+export const EVENT_NAMES: readonly string[] = Object.keys(NAMES);
+
+/** Hears of all events, each with what its listeners get. */
+export interface EventTap {
+  onNews(event: EventName, detail: unknown): void;
+}
 
 export class Events {
   readonly #emitter = new EventEmitter({ captureRejections: true });
   readonly #logger: Logger | undefined;
+  readonly #taps = new Set<EventTap>();
 
   constructor(logger: Logger | undefined) {
     this.#logger = logger;
@@ -35,7 +53,7 @@ export class Events {
   }
 
   on<E extends EventName>(event: E, listener: Listener<E>): void {
-    if (!Object.hasOwn(NAMES, event)) throw wrongRange('event', `one of ${Object.keys(NAMES).join(', ')}`, event);
+    if (!Object.hasOwn(NAMES, event)) throw wrongRange('event', `one of ${EVENT_NAMES.join(', ')}`, event);
     checkFunction('listener', listener);
     this.#emitter.on(event, listener as (...args: unknown[]) => void);
   }
@@ -44,12 +62,20 @@ export class Events {
     this.#emitter.off(event, listener as (...args: unknown[]) => void);
   }
 
+  /** Has all events told, until the function it returns is called. */
+  tap(tap: EventTap): () => void {
+    this.#taps.add(tap);
+    return () => void this.#taps.delete(tap);
+  }
+
   listens(event: EventName): boolean {
-    return this.#emitter.listenerCount(event) > 0;
+    return this.#taps.size > 0 || this.#emitter.listenerCount(event) > 0;
   }
 
   emit<E extends EventName>(event: E, ...args: DispatcherEvents[E]): void {
     if (!this.listens(event)) return;
+    for (const tap of this.#taps) tap.onNews(event, args[0]);
+    if (this.#emitter.listenerCount(event) === 0) return;
     try {
       this.#emitter.emit(event, ...args);
     } catch (error) {

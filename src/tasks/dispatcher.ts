@@ -1,7 +1,8 @@
 /** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them. It only wires them. */
-import type { CallFilter, Delivery, Engine, Failure } from '../engines/index.ts';
+import type { CallFilter, Delivery, Engine, Failure, FetchRequest } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
+import type { DispatcherMetrics } from '../metrics/dispatcher-metrics.ts';
 import type { Call } from './call.ts';
 import { type Canceled, cancelAll } from './cancel.ts';
 import type { Ending } from './conclusion.ts';
@@ -25,6 +26,11 @@ import type { Schedule } from './schedules/schedule.ts';
 import type { EveryOptions, OnStartOptions, ScheduledInput, ScheduleOptions } from './schedules/schedule-options.ts';
 import { Schedules } from './schedules/schedules.ts';
 import { endRuns, KILL_MS, type StopTimes, within } from './shutdown.ts';
+import type { DispatcherEventType, EventOptions, EventStream } from './signals/event-stream.ts';
+import { EventStreams } from './signals/event-streams.ts';
+import { type Instrument, instrumentBy } from './signals/instrument.ts';
+import { observedEngine } from './signals/observed-engine.ts';
+import { Signals } from './signals/signals.ts';
 import { Staff } from './staff.ts';
 import { CallSubmitter } from './submitter.ts';
 import type { SubmitOptions, Task } from './types.ts';
@@ -75,6 +81,8 @@ export class Dispatcher {
   readonly #limits: Limits;
   readonly #staff: Staff;
   readonly #events: Events;
+  readonly #signals: Signals;
+  readonly #streams: EventStreams;
   readonly #stopping = new AbortController();
   readonly #host: RunHost;
   #state: DispatcherState = 'new';
@@ -82,29 +90,37 @@ export class Dispatcher {
   #stopped: Promise<DispatcherStopSummary> | undefined;
   #letProcessGo: (() => void) | undefined;
   readonly #sinceStop = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
+  /** Whether anything was fetched since there was nothing. */
+  #hasFound = false;
   /** Whether anything has run here since it was idle. */
   #hasRun = false;
 
   /** @throws TypeError or RangeError when an option is wrong, or a task is registered twice */
   constructor(options: DispatcherOptions) {
     const settings = checkDispatcherOptions(options);
-    const { engine, registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
+    const { registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
     this.#settings = settings;
+    const report = (error: unknown, what: string) => this.#events.report(error, what);
+    this.#signals = new Signals(settings.engine.clock, registry, report);
+    const engine = observedEngine(settings.engine, this.#signals);
     this.#engine = engine;
     this.tasks = registry;
     this.calls = new Calls(engine);
     this.deadLetters = new DeadLetters(engine);
-    this.#submitter = new CallSubmitter(settings);
+    this.#submitter = new CallSubmitter({ ...settings, engine });
     this.#events = new Events(settings.logger);
+    this.#streams = new EventStreams(engine, this.#events);
     this.#limits = new Limits({ engine, registry, order, queues });
-    const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.schedules = new Schedules({
       engine,
       registry,
       submitter: this.#submitter,
       owner: name,
       refuseAfterStop: () => this.#refuseAfterStop(undefined),
-      tell: (tick) => this.#events.emit('tick', tick),
+      tell: (tick) => {
+        this.#signals.metrics.scheduleTick(tick.schedule, tick.latencyMs, tick.outcome);
+        this.#events.emit('tick', tick);
+      },
       report,
       warn: (what) => this.#events.log('warn', what),
       failed: (error, failures) => this.#engineFailed(error, failures),
@@ -121,6 +137,7 @@ export class Dispatcher {
       maxPayloadBytes,
       hooks,
       clock: engine.clock,
+      signals: this.#signals,
       report,
       end: ({ lease }, what) => this.#consumer.end(lease, what),
       tell: ({ lease }, what) => this.#consumer.tell(lease, what),
@@ -137,12 +154,13 @@ export class Dispatcher {
         prepare: (isKnown) => this.#limits.tell(isKnown),
         room: () => this.#staff.room(),
         plan: (max) => this.#limits.queues.plan(max),
-        fetched: (request, deliveries) => this.#limits.queues.fetched(request, deliveries),
+        fetched: (request, deliveries) => this.#fetched(request, deliveries),
         idle: () => this.#idle(),
         accept: (delivery) => this.#accept(delivery),
         launch: (run) => this.#launch(run),
         failed: (error, failures) => this.#engineFailed(error, failures),
         report,
+        ready: () => this.#events.emit('ready'),
       },
       leaseMs,
     );
@@ -306,6 +324,31 @@ export class Dispatcher {
     return this;
   }
 
+  /**
+   * All that happens to all calls on the engine, and what this dispatcher says, from this very moment on and in order,
+   * until the dispatcher has stopped or the engine is closed. Who reads too slowly loses the oldest, and is told how many
+   * they were. To be left at any time; a stream that is never read should be disposed of.
+   *
+   * @example
+   * for await (const event of dispatcher.events({ types: ['failed', 'deadLettered'] })) {
+   *   if (event.type !== 'lost') console.error(event.call.task, event.call.error);
+   * }
+   * @throws TypeError or RangeError for wrong options; ShutdownError when the engine is closed
+   */
+  events<T extends DispatcherEventType = DispatcherEventType>(options: EventOptions<T> = {}): EventStream<T> {
+    return this.#streams.open(options);
+  }
+
+  /** What has been counted and timed here so far, by task and queue. */
+  metrics(): DispatcherMetrics {
+    return this.#signals.metrics.snapshot();
+  }
+
+  /** @internal Has somebody follow the calls, until the function it returns is called. */
+  [instrumentBy](instrument: Instrument): () => void {
+    return this.#signals.attach(instrument);
+  }
+
   /** Listens no more. */
   off<E extends keyof DispatcherEvents>(event: E, listener: (...args: DispatcherEvents[E]) => void): this {
     this.#events.off(event, listener);
@@ -334,14 +377,30 @@ export class Dispatcher {
 
   // ---- running --------------------------------------------------------------------------------------------------------
 
+  #fetched(request: FetchRequest, deliveries: readonly Delivery[]): void {
+    this.#limits.queues.fetched(request, deliveries);
+    for (const { record } of deliveries) this.#signals.metrics.selected(record.task, record.queue);
+    if (deliveries.length > 0) this.#hasFound = true;
+    // What there was no room for may be waiting.
+    else if (this.#hasFound && request.queues.length === this.#limits.queues.names.length && hasRoom(request)) {
+      this.#hasFound = false;
+      this.#events.emit('empty');
+    }
+  }
+
   #accept(delivery: Delivery): Run | Failure {
     const { task, version } = delivery.record;
     try {
       const run = new Run(this.#host, delivery, this.tasks.resolve(task, version));
-      return run.obstacle() ?? run;
+      const obstacle = run.obstacle();
+      if (obstacle === undefined) return run;
+      this.#signals.refused(delivery.record, obstacle);
+      return obstacle;
     } catch (error) {
       // Whoever has the task can resubmit it.
-      return { error: errorToJson(error), then: 'deadLettered' };
+      const failure: Failure = { error: errorToJson(error), then: 'deadLettered' };
+      this.#signals.refused(delivery.record, failure, error);
+      return failure;
     }
   }
 
@@ -398,8 +457,14 @@ export class Dispatcher {
       if (this.#settings.ownsEngine) await this.#engine.close();
     } finally {
       this.#state = 'stopped';
+      this.#streams.end();
       this.#letProcessGo?.();
     }
     return { ...this.#sinceStop, left };
   }
+}
+
+/** On each of its managers. */
+function hasRoom({ room }: FetchRequest): boolean {
+  return Object.values(room).every((count) => count > 0);
 }

@@ -1,6 +1,16 @@
 /** `errand/tasks`: tasks that are defined once, with their rules, and whose calls are kept. Re-exports, nothing else. */
 
 export * from '../engines/index.ts';
+export type {
+  CallTimings,
+  DispatcherMetrics,
+  OperationFigures,
+  ProcessedStatus,
+  RunStatus,
+  ScheduleFigures,
+  TaskFigures,
+  TimingFigures,
+} from '../metrics/dispatcher-metrics.ts';
 export { Call, type CallMove, waitForAll, waitForAny } from './call.ts';
 export type { CallInfo } from './call-info.ts';
 export type { Canceled } from './cancel.ts';
@@ -37,6 +47,14 @@ export type {
 } from './schedules/schedule-options.ts';
 export type { Schedules } from './schedules/schedules.ts';
 export type { TickEvent } from './schedules/ticker.ts';
+export type {
+  DispatcherEvent,
+  DispatcherEventType,
+  DispatcherNews,
+  EventOptions,
+  EventStream,
+} from './signals/event-stream.ts';
+export type { Granularity, ObserveOptions } from './signals/observe.ts';
 export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts';
 export type { BeforeSubmit, Draft } from './submitter.ts';
 export type {

@@ -14,6 +14,7 @@ import type { TaskManager } from '../manager/manager.ts';
 import type { Reporter } from '../manager/retry.ts';
 import { schedulerOf, submitTo } from '../manager/submitter.ts';
 import { CANCELED, type Task as ManagerTask, Receiver, type State } from '../manager/task.ts';
+import type { RunStatus } from '../metrics/dispatcher-metrics.ts';
 import { isAllowed } from './authorize.ts';
 import type { Call } from './call.ts';
 import { conclude, type Ending, type Outcome, type Verdict } from './conclusion.ts';
@@ -23,6 +24,8 @@ import { ForbiddenError, StalledError, UnreadableError, WorkerLostError } from '
 import { decodePayload } from './payload.ts';
 import type { AnyTask } from './registry.ts';
 import { RunContext } from './run-context.ts';
+import type { FollowedRun } from './signals/instrument.ts';
+import type { Signals } from './signals/signals.ts';
 import type { CallerContext, SubmitOptions } from './types.ts';
 import { Utterances } from './utterances.ts';
 import { validate } from './validate.ts';
@@ -33,6 +36,7 @@ export interface RunHost extends Reporter {
   readonly maxPayloadBytes: number;
   readonly hooks: RunHooks;
   readonly clock: Clock;
+  readonly signals: Signals;
   /** Tells the engine of the end, again and again if need be. False when the lease is stale. */
   end(run: Run, what: (engine: Engine) => Promise<void>): Promise<boolean>;
   /** Tells the engine something that matters, in the same way. */
@@ -100,6 +104,14 @@ export class Run extends Receiver {
   hasBegun = false;
   /** Set when it has spent its part of the rates: its function may have been called. */
   isSpent = false;
+  /** When a worker has taken it, by the clock. */
+  begunAt = 0;
+  /** From then to when its function had returned, or was given up, in ms. */
+  tookMs = 0;
+  /** What it has come to, once the engine has been told. */
+  status: RunStatus | undefined = undefined;
+  /** What it has failed with, or why it was canceled. */
+  failure: unknown = undefined;
   readonly #delivery: Delivery;
   readonly #timeoutMs: number | undefined;
   readonly #memos = new Map<string, string>();
@@ -113,6 +125,7 @@ export class Run extends Receiver {
   #isLate = false;
   #beatAt = 0;
   #stallTimer: ClockTimer;
+  #followed: FollowedRun | undefined;
 
   /** @throws UnreadableError when it isn't known under which rules it is to run */
   constructor(host: RunHost, delivery: Delivery, definition: Definition) {
@@ -129,12 +142,14 @@ export class Run extends Receiver {
         : (this.#read('overrides') as { timeoutMs?: number; attempts?: number });
     this.#timeoutMs = overrides?.timeoutMs ?? definition.timeoutMs;
     this.attempts = overrides?.attempts ?? definition.retry?.attempts ?? 1;
-    this.#utterances = new Utterances(
-      (update) => host.update(this, update),
-      (error) => {
+    this.#utterances = new Utterances({
+      clock: host.clock,
+      everyMs: definition.heartbeatEveryMs,
+      tell: (update) => host.update(this, update),
+      onError: (error) => {
         if (!(error instanceof StaleLeaseError)) host.report(error, `${record.task} could not be heard`);
       },
-    );
+    });
   }
 
   /** Who is behind the call. */
@@ -167,7 +182,7 @@ export class Run extends Receiver {
       return;
     }
     this.#manager = manager;
-    const work = (ctx: TaskContext, resource: unknown): unknown => this.#work(ctx, resource);
+    const work = (ctx: TaskContext, resource: unknown): unknown => this.#begin(ctx, resource);
     const timeoutMs = this.#timeoutMs;
     manager[submitTo](this, work, timeoutMs === undefined ? undefined : { timeoutMs }, PRESET);
     this.#isLate = isShared && !this.hasBegun;
@@ -182,12 +197,22 @@ export class Run extends Receiver {
     if (this.#outcome === undefined) this.#manager?.[schedulerOf].settlement.cancel(this.#task!, error);
   }
 
+  /** The engine has been told what it has come to, or can't be told. */
+  concluded(status: RunStatus): void {
+    this.status = status;
+    const error = this.failure ?? this.#verdict?.error;
+    const { signals } = this.host;
+    const followed = this.#followed;
+    if (followed !== undefined) signals.guarded(() => followed.end({ status, error, tookMs: this.tookMs }));
+    signals.ended(this, status);
+  }
+
   // ---- what its function says -----------------------------------------------------------------------------------------
 
   beat(step: string | undefined): void {
     if (this.isOver) return;
     this.#beatAt = this.host.clock.now();
-    this.#utterances.sign(step === undefined ? {} : { step });
+    this.#utterances.sign(this.#beatAt, step);
   }
 
   say(text: string): void {
@@ -197,7 +222,7 @@ export class Run extends Receiver {
   report(progress: string): void {
     if (this.isOver) return;
     this.#beatAt = this.host.clock.now();
-    this.#utterances.sign({ progress });
+    this.#utterances.sign(this.#beatAt, undefined, progress);
   }
 
   memo(key: string): string | undefined {
@@ -214,9 +239,17 @@ export class Run extends Receiver {
 
   // ---- the run --------------------------------------------------------------------------------------------------------
 
+  #begin(ctx: TaskContext, resource: unknown): Promise<unknown> {
+    const { clock, signals } = this.host;
+    this.hasBegun = true;
+    this.begunAt = clock.now();
+    if (signals.isFollowed) this.#followed = signals.running(this);
+    if (this.#followed === undefined) return this.#work(ctx, resource);
+    return this.#followed.inContext(() => this.#work(ctx, resource));
+  }
+
   async #work(ctx: TaskContext, resource: unknown): Promise<unknown> {
     const { definition, host, record } = this;
-    this.hasBegun = true;
     host.begun(this);
     this.isSpent = !this.#isLate || (await this.#mayBegin());
     if (!this.isSpent) this.end('requeued', new CanceledError('others have begun while the call waited for a worker'));
@@ -286,6 +319,7 @@ export class Run extends Receiver {
     if (this.isOver) return;
     this.isOver = true;
     const { host } = this;
+    if (this.hasBegun) this.tookMs = host.clock.now() - this.begunAt;
     if (this.#stallTimer !== undefined) host.clock.clearTimeout(this.#stallTimer);
     void this.#conclude();
     host.freed(this);
@@ -295,11 +329,13 @@ export class Run extends Receiver {
     const { host, record } = this;
     let ending: Ending = 'lost';
     try {
-      if (this.#verdict?.as !== 'lost') await this.#utterances.told();
+      if (this.#verdict?.as === 'lost') this.#utterances.end();
+      else await this.#utterances.told();
       ending = await conclude(this, this.#outcome!, this.#verdict);
     } catch (error) {
       host.report(error, `the end of ${record.task} could not be told`);
     }
+    if (this.status === undefined) this.concluded('lost');
     host.ended(this, ending);
   }
 }

@@ -4,6 +4,7 @@ import type { Context } from '../go/context.ts';
 import type { RetryPolicy } from '../manager/types.ts';
 import type { Call } from './call.ts';
 import type { Route } from './routes.ts';
+import type { ObserveOptions } from './signals/observe.ts';
 import type { StandardSchema } from './standard-schema.ts';
 
 /** Somebody on whose behalf a call is made: a user, a service, a token. */
@@ -112,6 +113,12 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   readonly concurrency?: number | TaskConcurrency<Known<I>> | readonly TaskConcurrency<Known<I>>[] | undefined;
   /** A run that hasn't called `ctx.heartbeat` for so long is stalled: its signal fires. Default: never. */
   readonly stallAfterMs?: number | undefined;
+  /**
+   * Heartbeats and progress of a run are told to the engine at most once in so long: the first at once, those in between
+   * together, the last before the run's end is told. 0: as often as they are said. Stalls are found by those said, not
+   * told. Default 1,000.
+   */
+  readonly heartbeatEveryMs?: number | undefined;
   /** What becomes of a stalled call: it ends as stalled, or goes on as after a failed attempt. Default 'fail'. */
   readonly onStall?: 'fail' | 'retry' | undefined;
   /** What becomes of a call whose dispatcher died: another attempt at once, or its end. Default 'retry'. */
@@ -132,6 +139,8 @@ export interface TaskDefinition<I, P, O, R, Q = O> {
   readonly retain?: { readonly completed?: number | undefined; readonly failed?: number | undefined } | undefined;
   /** The TaskManager whose resource it runs on, by the name that the dispatcher knows it by. */
   readonly manager?: string | undefined;
+  /** How closely its calls are looked at: which are measured, and which are traced. Default: all. */
+  readonly observe?: ObserveOptions | undefined;
   /** What goes in and what comes out. */
   readonly examples?: readonly Example<NoInfer<I>, NoInfer<O>>[] | undefined;
   /** The work. */

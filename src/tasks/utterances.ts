@@ -1,19 +1,34 @@
 /**
  * What a run says of itself while it goes on. The engine is told one thing after the other; what is said while it
- * listens is put together. What can't be told is lost, as it only tells of the way.
+ * listens, or within a time after it was told that the run is alive, is put together. What can't be told is lost, as it
+ * only tells of the way.
  */
 import type { Update } from '../engines/index.ts';
+import type { Clock, ClockTimer } from '../go/clock.ts';
+
+export interface UtterancesOptions {
+  readonly clock: Clock;
+  /** Signs of life are told at most once in so long. Lines aren't held up. */
+  readonly everyMs: number;
+  readonly tell: (update: Update) => Promise<void>;
+  readonly onError: (error: unknown) => void;
+}
 
 export class Utterances {
-  readonly #tell: (update: Update) => Promise<void>;
-  readonly #onError: (error: unknown) => void;
+  readonly #options: UtterancesOptions;
   #lines: string[] = [];
-  #sign: { step?: string; progress?: string } | undefined;
+  /** The sign that is to be told; apart, so that one more costs nothing. */
+  #hasSign = false;
+  #step: string | undefined;
+  #progress: string | undefined;
+  /** When the next one may be told. */
+  #nextAt = Number.NEGATIVE_INFINITY;
+  #timer: ClockTimer;
+  #isOver = false;
   #telling: Promise<void> | undefined;
 
-  constructor(tell: (update: Update) => Promise<void>, onError: (error: unknown) => void) {
-    this.#tell = tell;
-    this.#onError = onError;
+  constructor(options: UtterancesOptions) {
+    this.#options = options;
   }
 
   log(text: string): void {
@@ -21,36 +36,70 @@ export class Utterances {
     this.#telling ??= this.#tellAll();
   }
 
-  /** It is alive. */
-  sign(sign: { readonly step?: string; readonly progress?: string }): void {
-    this.#sign = { ...this.#sign, ...sign };
-    this.#telling ??= this.#tellAll();
+  /** It is alive, `now` by the clock. */
+  sign(now: number, step: string | undefined, progress?: string): void {
+    if (step !== undefined) this.#step = step;
+    if (progress !== undefined) this.#progress = progress;
+    this.#hasSign = true;
+    if (this.#telling !== undefined || this.#timer !== undefined) return;
+    if (now < this.#nextAt) this.#wait(now);
+    else this.#telling = this.#tellAll();
   }
 
-  /** Resolves when all has been told. */
+  /** Nothing more will be said. Resolves when all has been told. */
   async told(): Promise<void> {
+    this.end();
+    if (this.#hasSign) this.#telling ??= this.#tellAll();
     await this.#telling;
+  }
+
+  /** Nothing more will be said, and nobody has to be told the last of it. */
+  end(): void {
+    this.#isOver = true;
+    this.#options.clock.clearTimeout(this.#timer);
+  }
+
+  #wait(now: number): void {
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.#timer = undefined;
+      this.#telling ??= this.#tellAll();
+    }, this.#nextAt - now);
   }
 
   async #tellAll(): Promise<void> {
     // All that is said in one go is told together.
     await undefined;
-    while (this.#lines.length > 0 || this.#sign !== undefined) {
+    const { clock, everyMs } = this.#options;
+    let now = clock.now();
+    while (this.#lines.length > 0 || this.#mayTell(now)) {
       const log = this.#lines;
-      const sign = this.#sign;
-      this.#lines = [];
-      this.#sign = undefined;
-      if (log.length > 0) await this.#try({ log });
-      if (sign !== undefined) await this.#try(sign);
+      if (log.length > 0) {
+        this.#lines = [];
+        await this.#try({ log });
+      }
+      now = clock.now();
+      if (!this.#mayTell(now)) continue;
+      this.#nextAt = now + everyMs;
+      const sign = { step: this.#step, progress: this.#progress };
+      this.#hasSign = false;
+      this.#step = undefined;
+      this.#progress = undefined;
+      await this.#try(sign);
+      now = clock.now();
     }
     this.#telling = undefined;
+    if (this.#hasSign && this.#timer === undefined) this.#wait(now);
+  }
+
+  #mayTell(now: number): boolean {
+    return this.#hasSign && (this.#isOver || now >= this.#nextAt);
   }
 
   async #try(update: Update): Promise<void> {
     try {
-      await this.#tell(update);
+      await this.#options.tell(update);
     } catch (error) {
-      this.#onError(error);
+      this.#options.onError(error);
     }
   }
 }

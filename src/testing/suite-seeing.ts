@@ -54,6 +54,23 @@ const seen: readonly Scenario[] = [
     },
   },
   {
+    name: 'a record says when its call was queued last: not while it waits for its time',
+    async run(world) {
+      const { engine, unit } = world;
+      const party = await world.begin();
+      const call = await world.submit({ id: 'a', delayMs: unit });
+      assert.equal(call.queuedAt, undefined);
+      await world.pass(2);
+      const first = await party.next();
+      assert.ok(first.record.queuedAt! > call.submittedAt);
+      await engine.fail(first.lease, { error: ERROR, then: { retryAfterMs: unit } });
+      await world.pass(2);
+      const second = await party.next();
+      assert.ok(second.record.queuedAt! > first.record.queuedAt!);
+      assert.ok(second.record.queuedAt! <= second.record.startedAt!);
+    },
+  },
+  {
     name: 'who watches all calls is told of each, beside those who watch one',
     async run(world) {
       const { engine } = world;
@@ -61,7 +78,7 @@ const seen: readonly Scenario[] = [
       const told: string[] = [];
       const ofOne: string[] = [];
       const unwatch = engine.watch(undefined, (event) => {
-        const id = event.type === 'log' ? event.id : event.type === 'closed' ? '' : event.record.id;
+        const id = event.type === 'closed' ? '' : event.record.id;
         told.push(`${id} ${textOf(event)}`);
       });
       engine.watch('b', (event) => ofOne.push(textOf(event)));

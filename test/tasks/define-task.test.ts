@@ -44,6 +44,7 @@ test(
       onDuplicate: 'parallel',
       limits: new Map(),
       stallAfterMs: undefined,
+      heartbeatEveryMs: 1_000,
       onStall: 'fail',
       onWorkerLost: 'retry',
       onShutdown: 'requeue',
@@ -51,6 +52,7 @@ test(
       authorize: undefined,
       retention: { completedMs: 60_000, failedMs: 86_400_000 },
       manager: 'default',
+      observe: { metrics: 'all', traces: 'all' },
       examples: [],
       run,
     });

@@ -264,15 +264,21 @@ test(
 test(
   'dispatcherd: Events',
   withLeakCheck(async () => {
-    const dispatcher = new Dispatcher({ tasks: [echo] });
+    const clock = new VirtualClock();
+    const task = defineTask({ name: 'task', run: () => pause(clock, 10) });
+    const engine = memoryEngine({ clock });
+    const dispatcher = new Dispatcher({ tasks: [task], engine });
     const events: string[] = [];
-    dispatcher.on('idle', () => events.push('idle'));
+    for (const event of ['ready', 'empty', 'idle'] as const) dispatcher.on(event, () => events.push(event));
+    const stream = dispatcher.events({ types: ['ready', 'empty', 'completed', 'idle'] });
     await dispatcher.start();
-    events.push('ready');
-    await Promise.all((await dispatcher.submitMany(echo, [1, 2, 3])).map(({ result }) => result));
-    await settle();
-    assert.deepEqual(events, ['ready', 'idle']);
-    await dispatcher.stop();
+    await dispatcher.submitMany(task, [1, 2]);
+    await clock.advance(20);
+    assert.deepEqual(events, ['ready', 'empty', 'idle']);
+    await passing(clock, dispatcher.stop());
+    const streamed: string[] = [];
+    for await (const { type } of stream) streamed.push(type);
+    assert.deepEqual(streamed, ['ready', 'empty', 'completed', 'completed', 'idle']);
   }),
 );
 

@@ -2,8 +2,7 @@
  * Each feature of Jobbers, by the name of its row in the table of what registered tasks are to be a match for. What it
  * means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: DAG, Mermaid (flows); Metrics (figures for
- * OpenTelemetry); Admin API (control).
+ * Not here, as they are of rooms to come: DAG, Mermaid (flows); Admin API (control).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,6 +15,7 @@ import {
   type InvalidInputError,
   MOVES,
   roundRobin,
+  type TaskFigures,
   TaskRegistry,
   weighted,
 } from '../../src/tasks/index.ts';
@@ -364,5 +364,26 @@ test(
       'skip_if_running fired',
       'skip_if_running skipped',
     ]);
+  }),
+);
+
+test(
+  'Jobbers: Metrics',
+  withLeakCheck(async () => {
+    const task = failing(1, { retry: { attempts: 2, baseMs: 100, jitter: 'none' } });
+    await using rig = await rigOf([task, hangs]);
+    const { dispatcher } = rig;
+    await passing(rig.clock, dispatcher.call(task, undefined));
+    const call = await dispatcher.submit(hangs, undefined);
+    await call.cancel();
+    await rig.clock.advance(1);
+    const { tasks, schedules, cancellationsRequested } = dispatcher.metrics();
+    const [{ processed, retried, selected, deadLettered, ...times }, canceled] = tasks as [TaskFigures, TaskFigures];
+    assert.deepEqual([processed.completed, retried, selected, deadLettered], [1, 1, 2, 0]);
+    assert.deepEqual([times.task, times.queue], ['failing', 'default']);
+    assert.deepEqual([times.executionTime.count, times.timeInQueue.count, times.endToEndLatency.count], [2, 2, 1]);
+    assert.equal(times.endToEndLatency.maxMs, 100);
+    assert.deepEqual([canceled.processed.canceled, cancellationsRequested], [1, 1]);
+    assert.deepEqual(schedules, []);
   }),
 );

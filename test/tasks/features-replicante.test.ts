@@ -2,7 +2,7 @@
  * Each feature of Replicante's tasks, by the name of its row in the table of what registered tasks are to be a match
  * for. What it means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: Admin (control); Metrics (figures for OpenTelemetry).
+ * Not here, as they are of rooms to come: Admin (control).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -275,5 +275,27 @@ test(
       runs.map((at) => Date.parse(at)),
       [10_000, 15_000],
     );
+  }),
+);
+
+test(
+  'Replicante: Metrics',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = faultyEngine(memoryEngine({ clock }));
+    const elsewhere = new Dispatcher({ tasks: [hangs], engine });
+    await elsewhere.submit(hangs, undefined);
+    engine.failNext('fetch');
+    engine.failNext('ack');
+    await using rig = await rigOf(echo, { clock, engine });
+    assert.equal(await passing(clock, rig.dispatcher.call(echo, 1)), 1);
+    const { tasks, engine: operations } = rig.dispatcher.metrics();
+    const of = (name: string) => operations.find(({ operation }) => operation === name)!;
+    assert.deepEqual([of('ack').calls, of('ack').errors, of('submit').calls, of('fetch').errors], [2, 1, 1, 1]);
+    assert.deepEqual(tasks.map(({ task, selected, noHandler }) => [task, selected, noHandler]).sort(), [
+      ['echo', 1, 0],
+      ['hangs', 1, 1],
+    ]);
+    await elsewhere.stop();
   }),
 );
