@@ -6,6 +6,9 @@ import type { Call } from './call.ts';
 import { type Canceled, cancelAll } from './cancel.ts';
 import type { Ending } from './conclusion.ts';
 import { Consumer } from './consumer.ts';
+import { Broadcaster, type BroadcastOptions } from './control/broadcast.ts';
+import { Control } from './control/control.ts';
+import { Station } from './control/station.ts';
 import { type DispatcherEvents, Events } from './dispatcher-events.ts';
 import {
   checkDispatcherOptions,
@@ -17,7 +20,7 @@ import {
 import { errorToJson } from './error-json.ts';
 import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
-import { checkQueues, type QueueMap } from './queues.ts';
+import { checkQueues, ownQueue, type QueueMap } from './queues.ts';
 import { Calls, DeadLetters } from './records.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
 import { type Parent, Run, type RunHost } from './run.ts';
@@ -61,6 +64,8 @@ export class Dispatcher {
   readonly calls: Calls;
   /** Calls that failed for good. */
   readonly deadLetters: DeadLetters;
+  /** All that runs on the engine, seen and steered. */
+  readonly control: Control;
   /** What can be submitted here. */
   readonly tasks: TaskRegistry;
   readonly #settings: DispatcherSettings;
@@ -69,6 +74,8 @@ export class Dispatcher {
   readonly #consumer: Consumer;
   readonly #limits: Limits;
   readonly #staff: Staff;
+  readonly #station: Station;
+  readonly #broadcaster: Broadcaster;
   readonly #events: Events;
   readonly #stopping = new AbortController();
   readonly #host: RunHost;
@@ -91,8 +98,13 @@ export class Dispatcher {
     this.deadLetters = new DeadLetters(engine);
     this.#submitter = new CallSubmitter(settings);
     this.#events = new Events(settings.logger);
-    this.#limits = new Limits({ engine, registry, order, queues });
+    const changed = (): void => {
+      this.#events.log('info', 'control has changed the queues');
+      this.#consumer.wake();
+    };
+    this.#limits = new Limits({ name, engine, registry, order, queues, changed });
     const report = (error: unknown, what: string) => this.#events.report(error, what);
+    this.#broadcaster = new Broadcaster({ engine, submitter: this.#submitter, report });
     this.#staff = new Staff({
       clock: engine.clock,
       concurrency,
@@ -120,7 +132,9 @@ export class Dispatcher {
       {
         prepare: (isKnown) => this.#limits.tell(isKnown),
         room: () => this.#staff.room(),
-        plan: (max) => this.#limits.queues.plan(max),
+        plan: (max) => [{ name: ownQueue(name), max }, ...this.#limits.queues.plan(max)],
+        polled: () => this.#limits.lookAgain(),
+        message: (text) => this.#station.messenger.hear(text),
         fetched: (request, deliveries) => this.#limits.queues.fetched(request, deliveries),
         idle: () => this.#idle(),
         accept: (delivery) => this.#accept(delivery),
@@ -130,6 +144,22 @@ export class Dispatcher {
       },
       leaseMs,
     );
+    this.#station = new Station({
+      engine,
+      name,
+      state: () => this.#state,
+      consumer: () => this.#consumer,
+      limits: this.#limits,
+      staff: this.#staff,
+      events: this.#events,
+    });
+    this.control = new Control({
+      engine,
+      messenger: this.#station.messenger,
+      names: () => this.#limits.names(),
+      changed: (what) => this.#events.log('info', what),
+      cancel: (which, reason) => this.cancel(which, reason),
+    });
   }
 
   /** Where it stands. */
@@ -152,7 +182,9 @@ export class Dispatcher {
       this.#state = 'running';
       this.#letProcessGo = holdProcess();
       this.#staff.start();
-      this.#started = this.#consumer.start();
+      this.#station.started();
+      this.#events.log('info', `dispatcher ${this.name} starts`);
+      this.#started = this.#start();
       // Who hasn't waited for it needn't hear that it was stopped.
       this.#started.catch(() => {});
     }
@@ -184,6 +216,20 @@ export class Dispatcher {
   }
 
   /**
+   * Has a task run once on every dispatcher that is alive on the engine, each call with all that a call has: lease,
+   * attempts, result. A dispatcher takes them before all others, whatever its queues are, and those of one that stops
+   * are canceled. Resolves to the calls, by dispatcher; all are stored, or none. Rejects as `submit` does.
+   */
+  async broadcast<I, O>(
+    task: Task<I, O>,
+    input: NoInfer<I>,
+    options?: BroadcastOptions,
+  ): Promise<ReadonlyMap<string, Call<O>>> {
+    this.#refuseAfterStop(undefined);
+    return (await this.#broadcaster.broadcast(task, input, options)) as Map<string, Call<O>>;
+  }
+
+  /**
    * Calls a task again and again until what it gives is what one waits for, and resolves to that. Rejects with a
    * DeadlineExceededError when it isn't in time, and with the failure of a call that fails.
    */
@@ -212,6 +258,7 @@ export class Dispatcher {
     checkQueues(queues);
     this.#refuseAfterStop(undefined);
     await this.#limits.set(queues);
+    this.#events.log('info', `dispatcher ${this.name} takes from ${Object.keys(queues).join(', ') || 'no queue'}`);
     this.#consumer.wake();
   }
 
@@ -271,6 +318,16 @@ export class Dispatcher {
     return new ShutdownError(`the dispatcher is ${this.#state}: it takes no more calls`);
   }
 
+  // ---- the beginning --------------------------------------------------------------------------------------------------
+
+  async #start(): Promise<void> {
+    await this.#consumer.start();
+    // Nobody need wait for it.
+    this.#broadcaster.sweep().catch((error: unknown) => {
+      this.#events.report(error, 'broadcasts to dispatchers that are gone could not be canceled');
+    });
+  }
+
   // ---- running --------------------------------------------------------------------------------------------------------
 
   #accept(delivery: Delivery): Run | Failure {
@@ -291,6 +348,7 @@ export class Dispatcher {
   }
 
   #begun(run: Run): void {
+    if (this.#events.logs('debug')) this.#events.log('debug', `call ${run.record.id} of ${run.record.task} begins`);
     if (this.#staff.begun(run)) this.#consumer.wake();
   }
 
@@ -300,7 +358,8 @@ export class Dispatcher {
     this.#consumer.wake();
   }
 
-  #ended({ lease }: Run, ending: Ending): void {
+  #ended({ lease, record }: Run, ending: Ending): void {
+    if (this.#events.logs('debug')) this.#events.log('debug', `call ${record.id} of ${record.task} is ${ending}`);
     this.#consumer.forget(lease);
     if (this.#state === 'stopping' && ending !== 'lost') {
       this.#sinceStop[ending === 'retried' ? 'failed' : ending]++;
@@ -327,11 +386,13 @@ export class Dispatcher {
   async #stop(times: StopTimes): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
     const reason = new ShutdownError('the dispatcher is stopping');
+    this.#events.log('info', `dispatcher ${this.name} stops`);
+    this.#broadcaster.close();
     this.#stopping.abort(reason);
     await endRuns(this.#consumer, reason, times, clock);
     const left = this.#consumer.size;
     try {
-      await within(KILL_MS, this.#consumer.leave(), clock);
+      await within(KILL_MS, this.#leave(), clock);
       await this.#staff.end(reason);
       if (this.#settings.ownsEngine) await this.#engine.close();
     } finally {
@@ -339,5 +400,16 @@ export class Dispatcher {
       this.#letProcessGo?.();
     }
     return { ...this.#sinceStop, left };
+  }
+
+  async #leave(): Promise<void> {
+    const { isAlive } = this.#consumer;
+    await this.#consumer.leave();
+    if (!isAlive || this.#settings.ownsEngine) return;
+    try {
+      await this.#broadcaster.left(this.name);
+    } catch (error) {
+      this.#events.report(error, 'broadcasts to this dispatcher could not be canceled');
+    }
   }
 }
