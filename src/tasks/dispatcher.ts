@@ -323,9 +323,7 @@ export class Dispatcher {
   async #start(): Promise<void> {
     await this.#consumer.start();
     // Nobody need wait for it.
-    this.#broadcaster.sweep().catch((error: unknown) => {
-      this.#events.report(error, 'broadcasts to dispatchers that are gone could not be canceled');
-    });
+    void this.#broadcaster.sweep();
   }
 
   // ---- running --------------------------------------------------------------------------------------------------------

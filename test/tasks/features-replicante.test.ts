@@ -2,10 +2,11 @@
  * Each feature of Replicante's tasks, by the name of its row in the table of what registered tasks are to be a match
  * for. What it means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: Admin (control); Metrics (figures for OpenTelemetry).
+ * Not here, as it is of rooms to come: Metrics (figures for OpenTelemetry).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { z } from 'zod';
 import {
   type CallContext,
   Dispatcher,
@@ -250,5 +251,23 @@ test(
     registry.replace('echo', () => 'mock');
     await using rig = await rigOf(registry);
     assert.equal(await rig.dispatcher.call(echo, 'real'), 'mock');
+  }),
+);
+
+test(
+  'Replicante: Admin',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo, { queues: {} });
+    const reading = new Dispatcher({ tasks: [echo], engine: rig.engine });
+    await rig.dispatcher.submitMany(echo, [{ path: 'a' }, { path: 7 }]);
+    const next = z.object({ path: z.string() });
+    const waiting = await reading.control.queued({ task: 'echo' });
+    assert.deepEqual(
+      waiting.map(({ input }) => next.safeParse(input).success),
+      [false, true],
+      'validated before an upgrade',
+    );
+    assert.deepEqual(await rig.engine.count({ state: 'queued' }), await rig.engine.count({}), 'only read');
+    await reading.stop();
   }),
 );

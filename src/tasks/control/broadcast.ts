@@ -64,13 +64,13 @@ export class Broadcaster {
     await this.#note(names);
     const calls = await submitter.store(names.map((name) => addressed(call, name, waitMs)));
     this.#cancelLate(calls, call.delayMs + waitMs);
-    // Some may have gone meanwhile, and with them whoever would have canceled their calls.
+    // Some may have gone meanwhile, and with them whoever would have canceled their calls. All is stored by now.
     await this.sweep();
     return new Map(names.map((name, index) => [name, calls[index]!]));
   }
 
   /** Cancels what waits for dispatchers that are gone, or has waited too long. */
-  async sweep(): Promise<void> {
+  async #sweep(): Promise<void> {
     const { engine } = this.#options;
     const noted = await this.#noted();
     if (noted.length === 0) return;
@@ -78,6 +78,15 @@ export class Broadcaster {
     for (const name of noted) {
       if (alive.has(name)) await this.#empty(name, (record) => lateness(record, engine));
       else await this.#leave(name, 'is not alive on the engine any more');
+    }
+  }
+
+  /** Cancels what waits for nobody any more. Its failure is nobody's: the next one looks again. */
+  async sweep(): Promise<void> {
+    try {
+      await this.#sweep();
+    } catch (error) {
+      this.#options.report(error, 'broadcasts to dispatchers that are gone could not be canceled');
     }
   }
 
@@ -95,8 +104,9 @@ export class Broadcaster {
 
   async #leave(name: string, why: string): Promise<void> {
     const error = new CanceledError(`the call was for dispatcher ${name} alone, which ${why}`);
-    // First, as whoever broadcasts notes it before: so none is forgotten.
+    await this.#empty(name, () => error);
     await this.#change((names) => names.filter((each) => each !== name));
+    // Once more, as somebody may have broadcast between the two; who does after this has noted it anew.
     await this.#empty(name, () => error);
   }
 
