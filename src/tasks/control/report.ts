@@ -25,10 +25,10 @@ export function packReport({ managers, ...report }: Report): unknown {
 export function unpackReport(given: unknown): Report | undefined {
   if (!isObject(given)) return undefined;
   const { state, uptimeMs, version, queues, managers, calls } = given;
-  if (typeof state !== 'string' || typeof uptimeMs !== 'number' || typeof version !== 'string') return undefined;
+  if (!isState(state) || !isCount(uptimeMs) || !isText(version)) return undefined;
   if (!areAll(queues, isUse) || !areAll(managers, isManager) || !areAll(calls, isText)) return undefined;
   return {
-    state: state as DispatcherState,
+    state,
     uptimeMs,
     version,
     queues: queues.map((use) => ({ ...use, concurrency: use.concurrency ?? Number.POSITIVE_INFINITY })),
@@ -49,6 +49,12 @@ export function unpackAnswered(given: unknown): ReadonlyMap<string, WorkersAnswe
 
 function areAll<T>(given: unknown, is: (item: unknown) => item is T): given is readonly T[] {
   return Array.isArray(given) && given.every(is);
+}
+
+const STATES: readonly DispatcherState[] = ['new', 'running', 'stopping', 'stopped'];
+
+function isState(given: unknown): given is DispatcherState {
+  return STATES.includes(given as DispatcherState);
 }
 
 function isText(given: unknown): given is string {
