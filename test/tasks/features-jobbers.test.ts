@@ -351,17 +351,20 @@ test(
     const tasks = ['mail', 'images'].map((queue) =>
       defineTask({ name: queue, queue, run: ({ queue }) => void ran.push(queue) }),
     );
-    const roles: Record<string, QueueMap> = { web: { mail: {} }, heavy: { images: {} } };
-    await using web = await rigOf(tasks, { name: 'web', queues: roles['web'] });
+    const roles = new Map<string, QueueMap>([
+      ['web', { mail: {} }],
+      ['heavy', { images: {} }],
+    ]);
+    await using web = await rigOf(tasks, { name: 'web', queues: roles.get('web') });
     await using heavy = await rigOf(tasks, {
       name: 'heavy',
       clock: web.clock,
       engine: web.engine,
-      queues: roles['heavy'],
+      queues: roles.get('heavy'),
     });
-    roles['web'] = { mail: {}, images: { weight: 2 } };
-    roles['heavy'] = {};
-    for (const { dispatcher } of [web, heavy]) await dispatcher.setQueues(roles[dispatcher.name]!);
+    roles.set('web', { mail: {}, images: { weight: 2 } });
+    roles.set('heavy', {});
+    for (const { dispatcher } of [web, heavy]) await dispatcher.setQueues(roles.get(dispatcher.name)!);
     await Promise.all(tasks.map((task) => heavy.dispatcher.call(task, undefined)));
     assert.deepEqual(ran.sort(), ['images', 'mail']);
     const queues = await heavy.dispatcher.control.queues.list();

@@ -52,8 +52,8 @@ export function decodeMessage(text: unknown): Message {
   } catch (cause) {
     throw new TypeError('a message is no JSON', { cause });
   }
-  if (!isObject(given) || given['errand'] !== 'control') throw new TypeError('a message is not one of a dispatcher');
-  const { kind, id, to, from, command, params, value } = given;
+  const { errand, kind, id, to, from, command, params, value } = isObject(given) ? given : {};
+  if (errand !== 'control') throw new TypeError('a message is not one of a dispatcher');
   if (kind === 'check') return { kind };
   if (kind === 'request' && isText(id) && isText(command) && (to === undefined || isText(to))) {
     return { kind, id, to, command, params };

@@ -66,7 +66,8 @@ function ruleOf(given: unknown): QueueRule {
 
 function rateOf(given: unknown): { readonly limit: number; readonly intervalMs: number } {
   if (!isObject(given)) throw new TypeError('not a rate');
-  return { limit: countOf(given['limit']), intervalMs: countOf(given['intervalMs']) };
+  const { limit, intervalMs } = given;
+  return { limit: countOf(limit), intervalMs: countOf(intervalMs) };
 }
 
 function countOf(given: unknown): number {

@@ -70,7 +70,9 @@ function isUse(given: unknown): given is QueueUse {
   const { name, weight, isPaused, concurrency, rateLimit } = given;
   if (!isText(name) || !isCount(weight) || typeof isPaused !== 'boolean') return false;
   if (concurrency !== null && !isCount(concurrency)) return false;
-  return rateLimit === null || (isObject(rateLimit) && isCount(rateLimit['limit']) && isCount(rateLimit['intervalMs']));
+  if (rateLimit === null) return true;
+  const { limit, intervalMs } = isObject(rateLimit) ? rateLimit : {};
+  return isCount(limit) && isCount(intervalMs);
 }
 
 function isManager(given: unknown): given is [string, ManagerStats] {
@@ -80,7 +82,9 @@ function isManager(given: unknown): given is [string, ManagerStats] {
 }
 
 function isAnswered(given: unknown): given is [string, WorkersAnswered] {
-  return isPair(given) && isCount(given[1]['workers']) && isCount(given[1]['answered']);
+  if (!isPair(given)) return false;
+  const { workers, answered } = given[1];
+  return isCount(workers) && isCount(answered);
 }
 
 function isPair(given: unknown): given is [string, Readonly<Record<string, unknown>>] {
