@@ -25,6 +25,8 @@ export type ErrandErrorCode =
   | 'ERR_SUBMIT_STOPPED'
   | 'ERR_THREAD_CRASH'
   | 'ERR_UNKNOWN_CALL'
+  | 'ERR_UNKNOWN_DISPATCHER'
+  | 'ERR_UNKNOWN_QUEUE'
   | 'ERR_WORKER_LOST';
 
 /** The root of every error errand makes. Tell them apart by class or by {@link ErrandError.code}. */

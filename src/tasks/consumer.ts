@@ -7,6 +7,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { abortable } from 'abort-controller-x';
 import { StaleLeaseError } from '../engines/errors.ts';
 import type { Engine, Lease } from '../engines/index.ts';
+import { DeadlineExceededError } from '../go/errors.ts';
 import { ShutdownError } from '../manager/errors.ts';
 import { backOff } from './backoff.ts';
 import { errorFromJson } from './error-json.ts';
@@ -15,10 +16,15 @@ import type { Run } from './run.ts';
 
 /** What the consumer asks of its dispatcher. */
 export interface ConsumerHost extends Omit<LifeHost, 'lost'> {
+  /** Somebody has broadcast something. */
+  message(text: string): void;
   report(error: unknown, what: string): void;
   /** A life begins: the engine was reached. */
   ready(): void;
 }
+
+/** How long an engine may take to let a life begin. */
+const REACH_MS = 30_000;
 
 export class Consumer {
   readonly name: string;
@@ -44,6 +50,11 @@ export class Consumer {
   /** Leases that the engine hasn't been told the end of. */
   get size(): number {
     return this.#life?.ledger.size ?? 0;
+  }
+
+  /** Whether the engine has been reached, and not been lost since. */
+  get isAlive(): boolean {
+    return this.#life !== undefined;
   }
 
   get runs(): Iterable<Run> {
@@ -108,26 +119,49 @@ export class Consumer {
     for (let failures = 1; ; failures++) {
       const reached = this.#reach();
       try {
-        const epoch = await abortable(signal, reached);
+        const epoch = await this.#inTime(reached);
         signal.throwIfAborted();
         this.#begin(epoch);
         return;
       } catch (error) {
-        if (signal.aborted) {
-          void reached.then((epoch) => this.#leaveAt(epoch)).catch(() => {});
-          throw signal.reason;
-        }
+        // It may be reached all the same, later.
+        void reached.then((epoch) => this.#leaveAt(epoch)).catch(() => {});
+        if (signal.aborted) throw signal.reason;
         this.#host.failed(error, failures);
       }
       await backOff(failures, signal, this.#engine.clock);
     }
   }
 
+  /** The epoch, unless the engine leaves one waiting: what is asked may be lost, and the answer never come. */
+  async #inTime(reached: Promise<number>): Promise<number> {
+    const { clock } = this.#engine;
+    const late = new DeadlineExceededError(`the engine has not answered within ${REACH_MS} ms`);
+    const limit = new AbortController();
+    const timer = clock.setTimeout(() => limit.abort(), REACH_MS);
+    try {
+      return await abortable(AbortSignal.any([this.#end.signal, limit.signal]), reached);
+    } catch (error) {
+      throw limit.signal.aborted ? late : error;
+    } finally {
+      clock.clearTimeout(timer);
+    }
+  }
+
   async #reach(): Promise<number> {
     return this.#engine.begin(this.name, {
-      onWake: this.wake,
-      onCancel: (id, error) => this.#life?.cancel(id, errorFromJson(error)),
-      onMessage: () => {},
+      onWake: () => {
+        this.#life?.heard();
+        this.wake();
+      },
+      onCancel: (id, error) => {
+        this.#life?.heard();
+        this.#life?.cancel(id, errorFromJson(error));
+      },
+      onMessage: (text) => {
+        this.#life?.heard();
+        this.#origin.runInAsyncScope(() => this.#host.message(text));
+      },
     });
   }
 

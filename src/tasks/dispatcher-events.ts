@@ -24,6 +24,12 @@ export interface DispatcherEvents {
 type EventName = keyof DispatcherEvents;
 type Listener<E extends EventName> = (...args: DispatcherEvents[E]) => void;
 
+/** What is logged: what is of this weight, or weightier. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** From the least on. */
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+
 const NAMES: Readonly<Record<EventName, true>> = {
   engineFailed: true,
   ready: true,
@@ -43,6 +49,8 @@ export class Events {
   readonly #emitter = new EventEmitter({ captureRejections: true });
   readonly #logger: Logger | undefined;
   readonly #taps = new Set<EventTap>();
+  /** What is logged from now on. */
+  level: LogLevel = 'warn';
 
   constructor(logger: Logger | undefined) {
     this.#logger = logger;
@@ -89,10 +97,16 @@ export class Events {
     this.emit('error', error);
   }
 
+  /** Whether the logger is to be told what is of this weight. */
+  logs(level: Exclude<LogLevel, 'silent'>): boolean {
+    return this.#logger !== undefined && LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.level);
+  }
+
   /** Tells the logger alone. */
-  log(level: 'warn' | 'error', what: string, error?: unknown): void {
+  log(level: Exclude<LogLevel, 'silent'>, what: string, ...details: unknown[]): void {
+    if (!this.logs(level)) return;
     try {
-      this.#logger?.[level](what, error);
+      this.#logger?.[level](what, ...details);
     } catch {
       // A logger that throws has no one to tell.
     }

@@ -14,7 +14,7 @@ import {
 } from '../manager/checks.ts';
 import { TaskManager } from '../manager/manager.ts';
 import type { Logger } from '../manager/types.ts';
-import { checkQueues, type QueueMap } from './queues.ts';
+import { CONTROL_PREFIX, checkQueues, type QueueMap } from './queues.ts';
 import { type AnyTask, TaskRegistry } from './registry.ts';
 import type { RunHooks } from './run.ts';
 import type { BeforeSubmit } from './submitter.ts';
@@ -96,6 +96,7 @@ export function checkDispatcherOptions(options: DispatcherOptions): DispatcherSe
     if (!(manager instanceof TaskManager)) throw wrongType(`managers.${each}`, 'a TaskManager', manager);
   }
   if (name !== undefined && (typeof name !== 'string' || name === '')) throw wrongType('name', 'a name', name);
+  if (name?.startsWith(CONTROL_PREFIX)) throw wrongRange('name', `one that doesn't begin with ${CONTROL_PREFIX}`, name);
   if (logger !== undefined) checkObject('logger', logger);
   for (const [hook, fn] of Object.entries({ beforeSubmit, beforeRun, afterRun, onError })) optionalFunction(hook, fn);
   const registry = tasks instanceof TaskRegistry ? tasks : new TaskRegistry(tasks);

@@ -7,6 +7,9 @@ import type { Call } from './call.ts';
 import { type Canceled, cancelAll } from './cancel.ts';
 import type { Ending } from './conclusion.ts';
 import { Consumer } from './consumer.ts';
+import { Broadcaster, type BroadcastOptions } from './control/broadcast.ts';
+import { Control } from './control/control.ts';
+import { Station } from './control/station.ts';
 import { type DispatcherEvents, Events } from './dispatcher-events.ts';
 import {
   checkDispatcherOptions,
@@ -18,7 +21,7 @@ import {
 import { errorToJson } from './error-json.ts';
 import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
-import { checkQueues, type QueueMap } from './queues.ts';
+import { checkQueues, ownQueue, type QueueMap } from './queues.ts';
 import { Calls, DeadLetters } from './records.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
 import { type Parent, Run, type RunHost } from './run.ts';
@@ -70,6 +73,8 @@ export class Dispatcher {
   readonly calls: Calls;
   /** Calls that failed for good. */
   readonly deadLetters: DeadLetters;
+  /** All that runs on the engine, seen and steered. */
+  readonly control: Control;
   /** What can be submitted here. */
   readonly tasks: TaskRegistry;
   /** What fires here by itself: see `schedule`, `every` and `onStart`. */
@@ -80,6 +85,8 @@ export class Dispatcher {
   readonly #consumer: Consumer;
   readonly #limits: Limits;
   readonly #staff: Staff;
+  readonly #station: Station;
+  readonly #broadcaster: Broadcaster;
   readonly #events: Events;
   readonly #signals: Signals;
   readonly #streams: EventStreams;
@@ -110,7 +117,12 @@ export class Dispatcher {
     this.#submitter = new CallSubmitter({ ...settings, engine });
     this.#events = new Events(settings.logger);
     this.#streams = new EventStreams(engine, this.#events);
-    this.#limits = new Limits({ engine, registry, order, queues });
+    const changed = (): void => {
+      this.#events.log('info', 'control has changed the queues');
+      this.#consumer.wake();
+    };
+    this.#limits = new Limits({ name, engine, registry, order, queues, changed });
+    this.#broadcaster = new Broadcaster({ engine, submitter: this.#submitter, report });
     this.schedules = new Schedules({
       engine,
       registry,
@@ -153,7 +165,9 @@ export class Dispatcher {
       {
         prepare: (isKnown) => this.#limits.tell(isKnown),
         room: () => this.#staff.room(),
-        plan: (max) => this.#limits.queues.plan(max),
+        plan: (max) => [{ name: ownQueue(name), max }, ...this.#limits.queues.plan(max)],
+        polled: () => this.#limits.lookAgain(),
+        message: (text) => this.#station.messenger.hear(text),
         fetched: (request, deliveries) => this.#fetched(request, deliveries),
         idle: () => this.#idle(),
         accept: (delivery) => this.#accept(delivery),
@@ -164,6 +178,22 @@ export class Dispatcher {
       },
       leaseMs,
     );
+    this.#station = new Station({
+      engine,
+      name,
+      state: () => this.#state,
+      consumer: () => this.#consumer,
+      limits: this.#limits,
+      staff: this.#staff,
+      events: this.#events,
+    });
+    this.control = new Control({
+      engine,
+      messenger: this.#station.messenger,
+      names: () => this.#limits.names(),
+      changed: (what) => this.#events.log('info', what),
+      cancel: (which, reason) => this.cancel(which, reason),
+    });
   }
 
   /** Where it stands. */
@@ -187,7 +217,9 @@ export class Dispatcher {
       this.#letProcessGo = holdProcess();
       this.#staff.start();
       this.schedules.start();
-      this.#started = this.#consumer.start();
+      this.#station.started();
+      this.#events.log('info', `dispatcher ${this.name} starts`);
+      this.#started = this.#start();
       // Who hasn't waited for it needn't hear that it was stopped.
       this.#started.catch(() => {});
     }
@@ -216,6 +248,20 @@ export class Dispatcher {
   /** Submits, and waits for the result. */
   async call<I, O>(task: Task<I, O>, input: NoInfer<I>, options?: SubmitOptions): Promise<O> {
     return (await this.submit(task, input, options)).result;
+  }
+
+  /**
+   * Has a task run once on every dispatcher that is alive on the engine, each call with all that a call has: lease,
+   * attempts, result. A dispatcher takes them before all others, whatever its queues are, and those of one that stops
+   * are canceled. Resolves to the calls, by dispatcher; all are stored, or none. Rejects as `submit` does.
+   */
+  async broadcast<I, O>(
+    task: Task<I, O>,
+    input: NoInfer<I>,
+    options?: BroadcastOptions,
+  ): Promise<ReadonlyMap<string, Call<O>>> {
+    this.#refuseAfterStop(undefined);
+    return (await this.#broadcaster.broadcast(task, input, options)) as Map<string, Call<O>>;
   }
 
   /**
@@ -290,6 +336,7 @@ export class Dispatcher {
     checkQueues(queues);
     this.#refuseAfterStop(undefined);
     await this.#limits.set(queues);
+    this.#events.log('info', `dispatcher ${this.name} takes from ${Object.keys(queues).join(', ') || 'no queue'}`);
     this.#consumer.wake();
   }
 
@@ -375,6 +422,14 @@ export class Dispatcher {
     return new ShutdownError(`the dispatcher is ${this.#state}: it takes no more calls`);
   }
 
+  // ---- the beginning --------------------------------------------------------------------------------------------------
+
+  async #start(): Promise<void> {
+    await this.#consumer.start();
+    // Nobody need wait for it.
+    void this.#broadcaster.sweep();
+  }
+
   // ---- running --------------------------------------------------------------------------------------------------------
 
   #fetched(request: FetchRequest, deliveries: readonly Delivery[]): void {
@@ -382,7 +437,7 @@ export class Dispatcher {
     for (const { record } of deliveries) this.#signals.metrics.selected(record.task, record.queue);
     if (deliveries.length > 0) this.#hasFound = true;
     // What there was no room for may be waiting.
-    else if (this.#hasFound && request.queues.length === this.#limits.queues.names.length && hasRoom(request)) {
+    else if (this.#hasFound && request.queues.length > this.#limits.queues.open && hasRoom(request)) {
       this.#hasFound = false;
       this.#events.emit('empty');
     }
@@ -411,6 +466,7 @@ export class Dispatcher {
   }
 
   #begun(run: Run): void {
+    if (this.#events.logs('debug')) this.#events.log('debug', `call ${run.record.id} of ${run.record.task} begins`);
     if (this.#staff.begun(run)) this.#consumer.wake();
   }
 
@@ -420,7 +476,8 @@ export class Dispatcher {
     this.#consumer.wake();
   }
 
-  #ended({ lease }: Run, ending: Ending): void {
+  #ended({ lease, record }: Run, ending: Ending): void {
+    if (this.#events.logs('debug')) this.#events.log('debug', `call ${record.id} of ${record.task} is ${ending}`);
     this.#consumer.forget(lease);
     if (this.#state === 'stopping' && ending !== 'lost') {
       this.#sinceStop[ending === 'retried' ? 'failed' : ending]++;
@@ -447,12 +504,14 @@ export class Dispatcher {
   async #stop(times: StopTimes, scheduled: Promise<void>): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
     const reason = new ShutdownError('the dispatcher is stopping');
+    this.#events.log('info', `dispatcher ${this.name} stops`);
+    this.#broadcaster.close();
     this.#stopping.abort(reason);
     await endRuns(this.#consumer, reason, times, clock);
     await within(KILL_MS, scheduled, clock);
     const left = this.#consumer.size;
     try {
-      await within(KILL_MS, this.#consumer.leave(), clock);
+      await within(KILL_MS, this.#leave(), clock);
       await this.#staff.end(reason);
       if (this.#settings.ownsEngine) await this.#engine.close();
     } finally {
@@ -461,6 +520,17 @@ export class Dispatcher {
       this.#letProcessGo?.();
     }
     return { ...this.#sinceStop, left };
+  }
+
+  async #leave(): Promise<void> {
+    const { isAlive } = this.#consumer;
+    await this.#consumer.leave();
+    if (!isAlive || this.#settings.ownsEngine) return;
+    try {
+      await this.#broadcaster.left(this.name);
+    } catch (error) {
+      this.#events.report(error, 'broadcasts to this dispatcher could not be canceled');
+    }
   }
 }
 

@@ -11,6 +11,8 @@ import {
   SkipTask,
   StalledError,
   SubmitStoppedError,
+  UnknownDispatcherError,
+  UnknownQueueError,
   WorkerLostError,
 } from './errors.ts';
 
@@ -26,6 +28,8 @@ const OURS: ErrorKinds = {
   ERR_STALLED: StalledError,
   ERR_SUBMIT_STOPPED: SubmitStoppedError,
   ERR_UNKNOWN_CALL: UnknownCallError,
+  ERR_UNKNOWN_DISPATCHER: UnknownDispatcherError,
+  ERR_UNKNOWN_QUEUE: UnknownQueueError,
   ERR_WORKER_LOST: WorkerLostError,
 };
 

@@ -87,3 +87,17 @@ export class SkipTask extends ErrandError {
     super('ERR_SKIPPED', typeof reason === 'string' ? reason : `the task was skipped: ${show(reason)}`, options);
   }
 }
+
+/** No dispatcher of this name is alive on the engine. */
+export class UnknownDispatcherError extends ErrandError {
+  constructor(message = 'there is no such dispatcher', options?: ErrorOptions) {
+    super('ERR_UNKNOWN_DISPATCHER', message, options);
+  }
+}
+
+/** No task names this queue, no dispatcher takes from it, and no call waits in it. */
+export class UnknownQueueError extends ErrandError {
+  constructor(message = 'there is no such queue', options?: ErrorOptions) {
+    super('ERR_UNKNOWN_QUEUE', message, options);
+  }
+}

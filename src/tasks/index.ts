@@ -14,10 +14,21 @@ export type {
 export { Call, type CallMove, waitForAll, waitForAny } from './call.ts';
 export type { CallInfo } from './call-info.ts';
 export type { Canceled } from './cancel.ts';
+export type { BroadcastOptions } from './control/broadcast.ts';
+export type { Control, DispatcherStatus, DispatcherWorkers, PingOptions, Pong, Status } from './control/control.ts';
+export type { WorkersAnswered } from './control/probe.ts';
+export type {
+  QueueControl,
+  QueueCounts,
+  QueueInfo,
+  QueueScope,
+  QueueTaker,
+  Reached,
+} from './control/queue-control.ts';
 export { defineTask } from './define-task.ts';
 export type { Definition } from './definition.ts';
 export { Dispatcher, type DispatcherState, type DispatcherStopSummary } from './dispatcher.ts';
-export type { DispatcherEvents } from './dispatcher-events.ts';
+export type { DispatcherEvents, LogLevel } from './dispatcher-events.ts';
 export type { DispatcherOptions, DispatcherStopOptions } from './dispatcher-options.ts';
 export {
   DuplicateCallError,
@@ -28,6 +39,8 @@ export {
   SkipTask,
   StalledError,
   SubmitStoppedError,
+  UnknownDispatcherError,
+  UnknownQueueError,
   WorkerLostError,
 } from './errors.ts';
 export { type ExampleOptions, testExamples } from './examples.ts';

@@ -8,9 +8,11 @@
 import { StaleLeaseError } from '../engines/errors.ts';
 import type { Delivery, Engine, Failure, FetchRequest } from '../engines/index.ts';
 import type { ClockTimer } from '../go/clock.ts';
+import { DeadlineExceededError } from '../go/errors.ts';
 import { inNextTurn, isTurnOver } from '../go/turn.ts';
 import { canceledBecause } from '../manager/errors.ts';
 import { backOff } from './backoff.ts';
+import { SelfCheck } from './control/self-check.ts';
 import { Ledger, MOST_FAILURES } from './ledger.ts';
 import { Run } from './run.ts';
 
@@ -24,6 +26,8 @@ export interface LifeHost {
   plan(max: number): FetchRequest['queues'];
   /** What has come of a request. */
   fetched(request: FetchRequest, deliveries: readonly Delivery[]): void;
+  /** Every so often, before it looks by itself. */
+  polled(): void;
   /** It has nothing, and there was nothing to be had. */
   idle(): void;
   /** Makes a run of a delivery, or says why there can't be one. Never throws. */
@@ -63,6 +67,11 @@ export class Life {
   /** Of fetches, in a row. */
   #failures = 0;
   #pollTimer: ClockTimer;
+  readonly #selfCheck: SelfCheck;
+  /** Attempts to fetch; how many there had been at the last poll, and how many polls have found the same one under way. */
+  #fetches = 0;
+  #polledAt = 0;
+  #slowPolls = 0;
   #onQuiet: (() => void) | undefined;
 
   constructor(options: LifeOptions) {
@@ -74,6 +83,13 @@ export class Life {
       failed: (error, failures) => host.failed(error, failures),
       lost: (error) => host.lost(this, error),
       emptied: () => this.#checkQuiet(),
+    });
+    this.#selfCheck = new SelfCheck({
+      engine,
+      everyMs: POLL_MS,
+      isIdle: () => this.ledger.size === 0,
+      failed: (error, failures) => host.failed(error, failures),
+      lost: (error) => host.lost(this, error),
     });
     this.#pollTimer = engine.clock.setTimeout(this.#onPoll, POLL_MS);
   }
@@ -98,6 +114,11 @@ export class Life {
     this.#options.engine.clock.clearTimeout(this.#pollTimer);
     this.#over.abort(reason);
     this.ledger.close(reason);
+  }
+
+  /** The engine has told something. */
+  heard(): void {
+    this.#selfCheck.heard();
   }
 
   /** Somebody wants a call canceled that it has, or that is on its way. */
@@ -132,6 +153,7 @@ export class Life {
     const { name, engine, leaseMs, host } = this.#options;
     // Asked before the fetch: the end of a call makes room for those that it has kept waiting.
     const hadNothing = this.ledger.size === 0;
+    this.#fetches++;
     let request: FetchRequest;
     let deliveries: Delivery[];
     try {
@@ -196,9 +218,25 @@ export class Life {
   }
 
   readonly #onPoll = (): void => {
-    this.#pollTimer = this.#options.engine.clock.setTimeout(this.#onPoll, POLL_MS);
+    const { engine, host } = this.#options;
+    this.#pollTimer = engine.clock.setTimeout(this.#onPoll, POLL_MS);
+    if (!this.#isTaking) return;
+    this.#selfCheck.look();
+    this.#checkFetch();
+    host.polled();
     this.look();
   };
+
+  /** A fetch that is never answered would be the last: what it may still bring is given up, and all begins anew. */
+  #checkFetch(): void {
+    const isSame = this.#isFetching && this.#fetches === this.#polledAt;
+    this.#polledAt = this.#fetches;
+    this.#slowPolls = isSame ? this.#slowPolls + 1 : 0;
+    if (this.#slowPolls * POLL_MS < this.#options.leaseMs || this.#slowPolls < 2) return;
+    const error = new DeadlineExceededError('the engine has not answered a fetch within the time of a lease');
+    this.#options.host.failed(error, 1);
+    this.#options.host.lost(this, error);
+  }
 
   #checkQuiet(): void {
     if (this.#onQuiet === undefined) return;

@@ -1,15 +1,20 @@
 /** The queues of a dispatcher, which can change while it runs, and what the engine is told of limits. */
 import type { Engine } from '../engines/index.ts';
+import { parseQueueNote, QUEUE_NOTE, rulesFor } from './control/queue-note.ts';
 import { definitionOf } from './define-task.ts';
-import { type QueueMap, Queues, queueLane } from './queues.ts';
+import { type QueueMap, type QueueRule, Queues, queueLane } from './queues.ts';
 import type { TaskRegistry } from './registry.ts';
 
 export interface LimitsOptions {
+  /** The dispatcher. */
+  readonly name: string;
   readonly engine: Engine;
   readonly registry: TaskRegistry;
   readonly order: 'strict' | 'weighted';
   /** Undefined: all that tasks name. */
   readonly queues: QueueMap | undefined;
+  /** Control has said something else of queues. */
+  readonly changed: () => void;
 }
 
 export class Limits {
@@ -19,6 +24,10 @@ export class Limits {
   #hasAllQueues: boolean;
   /** Of which tasks the engine knows the limits. */
   #told: number | undefined = undefined;
+  /** What control has said of queues, as it was last read, and what holds of it here. */
+  #note: string | undefined = undefined;
+  #rules: ReadonlyMap<string, QueueRule> = new Map();
+  #isOld = false;
   /** The last change: the next one comes after it. */
   #telling: Promise<void> | undefined;
 
@@ -31,8 +40,23 @@ export class Limits {
 
   /** Tells the engine what all tasks and queues are limited to; nothing if it `isKnown` and hasn't changed. */
   tell(isKnown: boolean): Promise<void> | undefined {
-    if (isKnown && this.#told === this.#options.registry.revision) return undefined;
-    return this.#inTurn(() => this.#tellAll());
+    if (isKnown && !this.#isOld && this.#told === this.#options.registry.revision) return undefined;
+    return this.#inTurn(() => this.#tellAll(isKnown));
+  }
+
+  /** The queues that tasks name, and those it takes from. */
+  names(): string[] {
+    return [...Object.keys(queuesOf(this.#options.registry)), ...this.queues.names];
+  }
+
+  /** Control may have said something of queues: {@link Limits.tell} is to look. */
+  lookAgain(): void {
+    this.#isOld = true;
+  }
+
+  /** Looks at once what control has said of queues. */
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#tellAll(true));
   }
 
   /** Another set of queues from now on; what runs of those that are gone goes on. */
@@ -41,6 +65,7 @@ export class Limits {
       const { engine, order } = this.#options;
       const next = new Queues(order);
       next.set(queues);
+      next.rule(this.#rules);
       // Those that are gone keep theirs: others may work on them.
       for (const name of next.names) await engine.limit(queueLane(name), next.limitOf(name));
       this.#hasAllQueues = false;
@@ -48,7 +73,26 @@ export class Limits {
     });
   }
 
-  async #tellAll(): Promise<void> {
+  async #tellAll(isKnown: boolean): Promise<void> {
+    this.#isOld = false;
+    try {
+      const text = await this.#options.engine.read(QUEUE_NOTE);
+      const isChanged = text !== this.#note;
+      if (isKnown && !isChanged && this.#told === this.#options.registry.revision) return;
+      // One that can't be read says nothing: what was said before holds.
+      const note = parseQueueNote(text);
+      if (note !== undefined) this.#rules = rulesFor(this.#options.name, note);
+      this.queues.rule(this.#rules);
+      await this.#tellLimits();
+      this.#note = text;
+      if (isChanged) this.#options.changed();
+    } catch (error) {
+      this.#isOld = true;
+      throw error;
+    }
+  }
+
+  async #tellLimits(): Promise<void> {
     const { engine, registry } = this.#options;
     const { revision } = registry;
     if (this.#hasAllQueues) this.queues.set(queuesOf(registry));
@@ -57,7 +101,7 @@ export class Limits {
     }
     for (const name of this.queues.names) {
       const limit = this.queues.limitOf(name);
-      if (limit !== undefined) await engine.limit(queueLane(name), limit);
+      if (limit !== undefined || this.queues.isRuled(name)) await engine.limit(queueLane(name), limit);
     }
     this.#told = revision;
   }

@@ -1,6 +1,15 @@
 /** Which queues a dispatcher takes calls from, in which order, and how many of each it may run. */
 import type { Delivery, FetchRequest, LaneLimit } from '../engines/index.ts';
-import { COUNT, checkName, checkNames, checkNumber, checkObject, DURATION, optionalNumber } from './checks.ts';
+import {
+  COUNT,
+  checkName,
+  checkNames,
+  checkNumber,
+  checkObject,
+  DURATION,
+  optionalNumber,
+  wrongRange,
+} from './checks.ts';
 
 /** What can be said of one queue. */
 export interface QueueOptions {
@@ -14,6 +23,21 @@ export interface QueueOptions {
 
 /** The queues of a dispatcher by name: with 'strict', those named first go first. */
 export type QueueMap = Readonly<Record<string, QueueOptions>>;
+
+/** What control has said of a queue: it goes before what the dispatcher has been told. */
+export interface QueueRule {
+  /** Nothing is taken from it. */
+  readonly isPaused?: boolean;
+  readonly concurrency?: number;
+  /** Null: none. */
+  readonly rateLimit?: { readonly limit: number; readonly intervalMs: number } | null;
+}
+
+/** How a dispatcher takes from a queue at present. */
+export interface QueueUse extends Required<QueueRule> {
+  readonly name: string;
+  readonly weight: number;
+}
 
 interface QueueState {
   readonly name: string;
@@ -34,10 +58,25 @@ export function queueLane(name: string): string {
   return `queue:${name}`;
 }
 
+/** Consumers of such names only ask dispatchers, and are none. */
+export const CONTROL_PREFIX = 'control:';
+const OWN_PREFIX = 'dispatcher:';
+
+/** The queue that one dispatcher takes from, and no other: for broadcasts. */
+export function ownQueue(dispatcher: string): string {
+  return `${OWN_PREFIX}${dispatcher}`;
+}
+
+export function isOwnQueue(name: string): boolean {
+  return name.startsWith(OWN_PREFIX);
+}
+
 export function checkQueues(queues: QueueMap): void {
   checkObject('queues', queues);
   for (const [name, options] of Object.entries(queues)) {
     checkName('the name of a queue', name);
+    if (isOwnQueue(name))
+      throw wrongRange('the name of a queue', `one without ${OWN_PREFIX}, which is for broadcasts`, name);
     checkObject(`queues.${name}`, options);
     checkNames(`the queue ${name}`, options, ['concurrency', 'rateLimit', 'weight']);
     optionalNumber(`queues.${name}.concurrency`, options.concurrency, { ...COUNT, infinite: true }, 0);
@@ -56,6 +95,7 @@ export class Queues {
   readonly #order: 'strict' | 'weighted';
   #states: QueueState[] = [];
   #options: QueueMap = {};
+  #rules: ReadonlyMap<string, QueueRule> = new Map();
   /** By weight: the turn of the last call delivered. */
   #turn = 0;
 
@@ -65,6 +105,11 @@ export class Queues {
 
   get names(): string[] {
     return this.#states.map(({ name }) => name);
+  }
+
+  /** How many it takes from, but for those that are paused. */
+  get open(): number {
+    return this.#states.filter(({ name }) => !this.#rules.get(name)?.isPaused).length;
   }
 
   /** Another set of queues from now on; what runs of those that are gone comes to its end. */
@@ -81,10 +126,36 @@ export class Queues {
     }));
   }
 
+  /** What control says of queues from now on. */
+  rule(rules: ReadonlyMap<string, QueueRule>): void {
+    this.#rules = rules;
+  }
+
+  /** How it takes from each at present. */
+  uses(): QueueUse[] {
+    return this.#states.map(({ name, concurrency, weight }) => {
+      const { rate } = this.limitOf(name) ?? {};
+      const rule = this.#rules.get(name);
+      return {
+        name,
+        weight,
+        isPaused: rule?.isPaused ?? false,
+        concurrency: rule?.concurrency ?? concurrency,
+        rateLimit: rate ?? null,
+      };
+    });
+  }
+
   /** What the engine has to know of a queue. */
   limitOf(name: string): LaneLimit | undefined {
-    const rateLimit = this.#options[name]?.rateLimit;
-    return rateLimit && { rate: { limit: rateLimit.limit, intervalMs: rateLimit.intervalMs ?? 1_000 } };
+    const rule = this.#rules.get(name)?.rateLimit;
+    const rateLimit = rule === undefined ? this.#options[name]?.rateLimit : rule;
+    return rateLimit ? { rate: { limit: rateLimit.limit, intervalMs: rateLimit.intervalMs ?? 1_000 } } : undefined;
+  }
+
+  /** Whether control has said what it is limited to. */
+  isRuled(name: string): boolean {
+    return this.#rules.get(name)?.rateLimit !== undefined;
   }
 
   began(name: string): void {
@@ -163,7 +234,9 @@ export class Queues {
   }
 
   #roomOf({ name, concurrency }: QueueState): number {
-    return Math.max(0, concurrency - (this.#running.get(name) ?? 0));
+    const rule = this.#rules.get(name);
+    if (rule?.isPaused === true) return 0;
+    return Math.max(0, (rule?.concurrency ?? concurrency) - (this.#running.get(name) ?? 0));
   }
 }
 

@@ -3,6 +3,7 @@
 import { UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallState, Engine, Page } from '../engines/index.ts';
 import { isEnded } from '../engines/moves.ts';
+import { show } from '../go/checks.ts';
 import { Call } from './call.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
 import { checkNames, wrongType } from './checks.ts';
@@ -91,18 +92,37 @@ export class DeadLetters {
 
   /**
    * Has them run again: one by its id, or all that match. With `resetAttempts` (the default) they have all their attempts
-   * again, else one. Resolves to their ids; rejects with an UnknownCallError when there is no dead letter of that id.
+   * again, else one. Resolves to their ids. Rejects with an UnknownCallError when nothing matches, or one that is named by
+   * its id is no dead letter: then nothing is done.
    */
   async resubmit(
     which: string | DeadLetterFilter,
     { resetAttempts = true }: { readonly resetAttempts?: boolean } = {},
   ): Promise<string[]> {
-    return some(which, await this.#engine.resubmit(filterOf(which), { resetAttempts }));
+    const filter = filterOf(which);
+    await this.#check(filter);
+    return some(filter, await this.#engine.resubmit(filter, { resetAttempts }));
   }
 
   /** Forgets them: one by its id, or all that match. As {@link DeadLetters.resubmit} otherwise. */
   async remove(which: string | DeadLetterFilter): Promise<string[]> {
-    return some(which, await this.#engine.remove(filterOf(which)));
+    const filter = filterOf(which);
+    await this.#check(filter);
+    return some(filter, await this.#engine.remove(filter));
+  }
+
+  /** All that are named must be dead letters. @throws UnknownCallError */
+  async #check({ id }: CallFilter): Promise<void> {
+    if (id === undefined) return;
+    const ids = typeof id === 'string' ? [id] : id;
+    const found = await this.#engine.scan({ id: ids }, { limit: Math.max(1, ids.length) });
+    const states = new Map(found.map((record) => [record.id, record.state]));
+    for (const each of ids) {
+      const state = states.get(each);
+      if (state === 'deadLettered') continue;
+      const what = state === undefined ? 'there is no such call' : `the call is ${state}`;
+      throw new UnknownCallError(`there is no dead letter ${each}: ${what}`);
+    }
   }
 }
 
@@ -110,7 +130,7 @@ function filterOf(which: string | DeadLetterFilter): CallFilter {
   return { ...checkFilter(typeof which === 'string' ? { id: which } : which, OF_LETTERS), state: 'deadLettered' };
 }
 
-function some(which: string | DeadLetterFilter, ids: string[]): string[] {
-  if (typeof which === 'string' && ids.length === 0) throw new UnknownCallError(`there is no dead letter ${which}`);
-  return ids;
+function some(filter: CallFilter, ids: string[]): string[] {
+  if (ids.length > 0) return ids;
+  throw new UnknownCallError(`no dead letter matches ${show(filter)}`);
 }

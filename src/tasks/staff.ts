@@ -56,6 +56,12 @@ export class Staff {
     return room;
   }
 
+  /** All managers, by the names that tasks use. */
+  *all(): Generator<readonly [string, TaskManager<unknown>]> {
+    if (this.#own !== undefined) yield [DEFAULT, this.#own];
+    yield* this.#options.managers;
+  }
+
   launch(run: Run): void {
     const { manager } = run.record;
     count(this.#alive, manager, 1);

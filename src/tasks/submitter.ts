@@ -66,11 +66,16 @@ export class CallSubmitter {
     options: SubmitOptions | undefined,
     parent: Parent | undefined,
   ): Promise<Call<unknown>[]> {
-    const { engine } = this.#settings;
     if (options?.id !== undefined)
       throw new TypeError('submitMany takes no id: each of its calls needs one of its own');
     const calls: NewCall[] = [];
     for (const input of inputs) calls.push(await this.prepare(task, input, options, parent));
+    return this.store(calls);
+  }
+
+  /** Stores calls that have been checked: all, or none. */
+  async store(calls: readonly NewCall[]): Promise<Call<unknown>[]> {
+    const { engine } = this.#settings;
     if (calls.length === 0) return [];
     const stored = engine.submitMany(calls);
     const records = calls.map(({ id }, index) =>

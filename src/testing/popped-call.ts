@@ -4,6 +4,7 @@ import { type CallInfo, describeCall } from '../tasks/call-info.ts';
 import { errorToJson } from '../tasks/error-json.ts';
 import type { CallerContext, Principal } from '../tasks/index.ts';
 import { decodePayload, encodePayload } from '../tasks/payload.ts';
+import { CONTROL_PREFIX } from '../tasks/queues.ts';
 
 /** A call that a test has taken, and ends as it likes. */
 export interface PoppedCall<I = unknown, O = unknown> {
@@ -69,7 +70,8 @@ export class Popper {
   }
 }
 
-const CONSUMER = 'popCall';
+/** Not to be taken for a dispatcher. */
+const CONSUMER = `${CONTROL_PREFIX}popCall`;
 
 function poppedOf(engine: Engine, { record, lease }: Delivery): PoppedCall<never, never> {
   const info = describeCall(record);

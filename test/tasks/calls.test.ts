@@ -19,7 +19,20 @@ import {
 } from '../../src/tasks/index.ts';
 import { faultyEngine, VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import { turn } from '../../src/testing/turn.ts';
-import { deferred, failureOf, noop, passing, rigOf, settle, stateOf, statesOf, untilCanceled, within } from './kit.ts';
+import {
+  deferred,
+  failing,
+  failureOf,
+  hangs,
+  noop,
+  passing,
+  rigOf,
+  settle,
+  stateOf,
+  statesOf,
+  untilCanceled,
+  within,
+} from './kit.ts';
 
 const echo = defineTask({ name: 'echo', run: (_ctx, input: unknown) => input });
 const never = defineTask({ name: 'never', run: untilCanceled });
@@ -784,6 +797,33 @@ test(
     }
     await assert.rejects(deadLetters.list({ state: 'failed' } as never), /state is not an option of a filter/);
     assert.equal(call.status, 'queued');
+  }),
+);
+
+test(
+  'what is no dead letter is not resubmitted or removed, and then nothing is',
+  withLeakCheck(async () => {
+    const task = failing(1, { deadLetter: true });
+    await using rig = await rigOf([task, hangs]);
+    const { deadLetters } = rig.dispatcher;
+    const dead = await rig.dispatcher.submit(task, 0);
+    const runs = await rig.dispatcher.submit(hangs, 0);
+    await settle();
+    for (const act of [deadLetters.resubmit, deadLetters.remove]) {
+      const refused = (which: Parameters<typeof act>[0], message: RegExp) =>
+        assert.rejects(act.call(deadLetters, which), { code: 'ERR_UNKNOWN_CALL', message });
+      await refused(runs.id, /there is no dead letter .*: the call is started/);
+      await refused({ id: [dead.id, runs.id] }, /the call is started/);
+      await refused({ id: [dead.id, 'nobody'] }, /there is no dead letter nobody: there is no such call/);
+      await refused('nobody', /there is no such call/);
+      await refused({ task: 'hangs' }, /no dead letter matches/);
+      await refused({ id: dead.id, task: 'hangs' }, /no dead letter matches/);
+      await refused({ id: [] }, /no dead letter matches/);
+    }
+    assert.equal(dead.status, 'deadLettered');
+    assert.deepEqual(await deadLetters.resubmit({ id: [dead.id, dead.id] }, { resetAttempts: false }), [dead.id]);
+    await settle();
+    await assert.rejects(deadLetters.resubmit(dead.id), /the call is completed/);
   }),
 );
 

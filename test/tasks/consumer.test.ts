@@ -68,6 +68,7 @@ test(
     const clock = new VirtualClock();
     const { engine, requests } = listened(clock);
     await using rig = await rigOf(never, { clock, engine, concurrency: 50 });
+    await settle();
     requests.length = 0;
     await rig.dispatcher.submitMany(never, Array(80).keys());
     await settle();
@@ -607,6 +608,7 @@ test(
     const { engine, faulty } = listened(clock);
     const task = defineTask({ name: 'task', run: noop });
     await using rig = await rigOf(task, { clock, engine });
+    await settle();
     faulty.deafen();
     const { id } = await rig.dispatcher.submit(task, 0);
     await settle();

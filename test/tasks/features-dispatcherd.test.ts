@@ -2,7 +2,7 @@
  * Each feature of dispatcherd, by the name of its row in the table of what registered tasks are to be a match for. What
  * it means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: Callbacks, errbacks (flows); Control.
+ * Not here, as they are of rooms to come: Callbacks, errbacks (flows).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -342,6 +342,51 @@ test(
 );
 
 test(
+  'dispatcherd: Control',
+  withLeakCheck(async () => {
+    await using one = await rigOf(hangsWith, { name: 'one', queues: {} });
+    await using _ = await rigOf(hangsWith, { clock: one.clock, engine: one.engine, name: 'two', concurrency: 2 });
+    const { control } = one.dispatcher;
+    const calls = await one.dispatcher.submitMany(hangsWith, ['a', 'b', 'c']);
+    await settle();
+    assert.equal((await control.running({ task: 'hangs with' })).length, 2, 'running');
+    assert.equal((await control.queued({ id: calls[2]!.id })).length, 1);
+    assert.equal((await control.cancel({ id: calls[0]!.id })).size, 1, 'cancel');
+    const pongs = await passing(one.clock, control.ping({ timeoutMs: 1_000 }));
+    assert.deepEqual([...pongs.keys()], ['one', 'two'], 'alive: control and reply');
+    assert.equal((await control.workers())[1]?.managers.get('default')?.baseWorkers, 2, 'workers');
+    assert.equal((await control.status()).dispatchers.length, 2, 'status');
+    assert.deepEqual((await control.setLogLevel('debug')).dispatchers, ['one', 'two'], 'set_log_level');
+    assert.equal((await one.dispatcher.submit('hangs with', 'd')).status, 'queued', 'run');
+    await control.cancel({ task: 'hangs with' });
+    await settle();
+  }),
+);
+
+const hangsWith = defineTask({ name: 'hangs with', run: (ctx, _input: string) => untilCanceled(ctx) });
+
+test(
+  'dispatcherd: Self-checks: idle for half a minute, it asks, and begins anew when nobody answers',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = faultyEngine(memoryEngine({ clock }));
+    await using rig = await rigOf(echo, { clock, engine });
+    await settle();
+    engine.deafen();
+    await clock.advance(36_000);
+    assert.equal(engine.calls('selfCheck'), 1);
+    assert.equal(engine.calls('begin'), 2);
+    engine.deafen(false);
+    const [pong] = [...(await rig.dispatcher.control.ping()).values()];
+    assert.deepEqual(
+      pong?.workers.get('default'),
+      { workers: 10, answered: 10 },
+      'workers: send a message, expect a reply',
+    );
+  }),
+);
+
+test(
   'dispatcherd: Cookbook, a periodic task somewhere in the cluster at a frequency',
   withLeakCheck(async () => {
     const runs: string[] = [];
@@ -357,5 +402,17 @@ test(
       runs.map((at) => Date.parse(at)),
       [1_000, 2_000, 3_000, 4_000, 5_000],
     );
+  }),
+);
+
+test(
+  'dispatcherd: Cookbook: every node runs it once',
+  withLeakCheck(async () => {
+    const task = defineTask({ name: 'task', run: ({ queue }) => queue });
+    await using one = await rigOf(task, { name: 'one' });
+    await using _ = await rigOf(task, { clock: one.clock, engine: one.engine, name: 'two' });
+    const calls = await one.dispatcher.broadcast(task, undefined);
+    const results = await Promise.all([...calls.values()].map(({ result }) => result));
+    assert.deepEqual(results, ['dispatcher:one', 'dispatcher:two']);
   }),
 );

@@ -2,7 +2,7 @@
  * Each feature of Jobbers, by the name of its row in the table of what registered tasks are to be a match for. What it
  * means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: DAG, Mermaid (flows); Admin API (control).
+ * Not here, as they are of rooms to come: DAG, Mermaid (flows); what of the Admin API needs a network.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,6 +14,7 @@ import {
   defineTask,
   type InvalidInputError,
   MOVES,
+  type QueueMap,
   roundRobin,
   type TaskFigures,
   TaskRegistry,
@@ -368,6 +369,40 @@ test(
 );
 
 test(
+  'Jobbers: Roles: of several dispatchers, and of queues while they run',
+  withLeakCheck(async () => {
+    const ran: string[] = [];
+    const tasks = ['mail', 'images'].map((queue) =>
+      defineTask({ name: queue, queue, run: ({ queue }) => void ran.push(queue) }),
+    );
+    const roles = new Map<string, QueueMap>([
+      ['web', { mail: {} }],
+      ['heavy', { images: {} }],
+    ]);
+    await using web = await rigOf(tasks, { name: 'web', queues: roles.get('web') });
+    await using heavy = await rigOf(tasks, {
+      name: 'heavy',
+      clock: web.clock,
+      engine: web.engine,
+      queues: roles.get('heavy'),
+    });
+    roles.set('web', { mail: {}, images: { weight: 2 } });
+    roles.set('heavy', {});
+    for (const { dispatcher } of [web, heavy]) await dispatcher.setQueues(roles.get(dispatcher.name)!);
+    await Promise.all(tasks.map((task) => heavy.dispatcher.call(task, undefined)));
+    assert.deepEqual(ran.sort(), ['images', 'mail']);
+    const queues = await heavy.dispatcher.control.queues.list();
+    assert.deepEqual(
+      queues.map(({ name, takers }) => [name, takers.map(({ dispatcher }) => dispatcher)]),
+      [
+        ['images', ['web']],
+        ['mail', ['web']],
+      ],
+    );
+  }),
+);
+
+test(
   'Jobbers: Metrics',
   withLeakCheck(async () => {
     const task = failing(1, { retry: { attempts: 2, baseMs: 100, jitter: 'none' } });
@@ -385,5 +420,45 @@ test(
     assert.equal(times.endToEndLatency.maxMs, 100);
     assert.deepEqual([canceled.processed.canceled, cancellationsRequested], [1, 1]);
     assert.deepEqual(schedules, []);
+  }),
+);
+
+test(
+  'Jobbers: Admin API: what of it is in process',
+  withLeakCheck(async () => {
+    await using rig = await rigOf([hangs, echo, failing(9, { deadLetter: true })], { name: 'one' });
+    const { dispatcher } = rig;
+    const { control, calls, deadLetters } = dispatcher;
+    const call = await dispatcher.submit('hangs', 1); // submit-task
+    const later = await dispatcher.submit('echo', 1, { delayMs: 1_000 }); // schedule-task
+    await dispatcher.submit('failing', 1);
+    await settle();
+    assert.equal((await calls.get(call.id))?.status, 'started', 'task-status');
+    assert.equal((await calls.history({ queue: 'default' })).length, 3, 'task-list');
+    assert.deepEqual((await control.running()).map(({ id }) => id), [call.id], 'active-tasks'); // biome-ignore format: short
+    assert.deepEqual((await control.queued()).map(({ id }) => id), [later.id], 'scheduled-tasks'); // biome-ignore format: short
+    await control.cancel(later.id); // task/{id}/cancel
+    await control.cancel({ task: 'hangs' }); // tasks/cancel
+    await settle();
+    assert.equal((await deadLetters.list()).length, 1, 'dead-letter-queue');
+    await deadLetters.resubmit({ task: 'failing' });
+    await control.queues.limit('default', { limit: 5 });
+    await control.queues.resize('default', 3); // CRUD queues
+    const [queue] = await control.queues.list();
+    assert.deepEqual(queue?.rateLimit, { limit: 5, intervalMs: 1_000 });
+    assert.deepEqual(queue?.takers, [{ dispatcher: 'one', concurrency: 3, weight: 1, isPaused: false }]);
+  }),
+);
+
+test(
+  'Jobbers: Dead letters: what is none is not resubmitted',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    const call = await rig.dispatcher.submit(echo, 1);
+    await call.result;
+    await assert.rejects(rig.dispatcher.deadLetters.resubmit(call.id), {
+      code: 'ERR_UNKNOWN_CALL',
+      message: /is completed/,
+    });
   }),
 );

@@ -3,7 +3,7 @@
  * and each failure that its notes list. What it means in all its corners is in the tests of its own; here is that it is
  * there.
  *
- * Not here, as they are of rooms to come: Stage outputs (flows); HTTP remoting (control).
+ * Not here, as they are of rooms to come: Stage outputs (flows).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -358,5 +358,27 @@ test(
     await using _ = await rigOf(two, { clock, engine });
     assert.equal(await last.result, '2 d', 'migrated, as nobody runs the old version any more');
     await old.stop();
+  }),
+);
+
+test(
+  'mycorda: HTTP remoting: exec, status, ping and logs, of another dispatcher',
+  withLeakCheck(async () => {
+    const task = defineTask({
+      name: 'task',
+      run: (ctx: CallContext, name: string) => {
+        ctx.log(`hello ${name}`);
+        return name.length;
+      },
+    });
+    await using there = await rigOf(task, { name: 'there' });
+    const here = new Dispatcher({ tasks: [task], engine: there.engine });
+    const call = await here.submit(task, 'Ada');
+    assert.equal(await call.result, 3, 'exec');
+    assert.equal((await here.calls.get(call.id))?.status, 'completed', 'status');
+    assert.deepEqual(await there.engine.logs(call.id), ['hello Ada'], 'logs');
+    assert.equal((await here.control.ping()).get('there')?.isSilent, false, 'ping');
+    assert.equal((await here.control.status()).dispatchers[0]?.state, 'running');
+    await here.stop();
   }),
 );

@@ -1,11 +1,10 @@
 /**
  * Each feature of Replicante's tasks, by the name of its row in the table of what registered tasks are to be a match
  * for. What it means in all its corners is in the tests of its own; here is that it is there.
- *
- * Not here, as they are of rooms to come: Admin (control).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { z } from 'zod';
 import {
   type CallContext,
   Dispatcher,
@@ -297,5 +296,23 @@ test(
       ['hangs', 1, 1],
     ]);
     await elsewhere.stop();
+  }),
+);
+
+test(
+  'Replicante: Admin',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo, { queues: {} });
+    const reading = new Dispatcher({ tasks: [echo], engine: rig.engine });
+    await rig.dispatcher.submitMany(echo, [{ path: 'a' }, { path: 7 }]);
+    const next = z.object({ path: z.string() });
+    const waiting = await reading.control.queued({ task: 'echo' });
+    assert.deepEqual(
+      waiting.map(({ input }) => next.safeParse(input).success),
+      [false, true],
+      'validated before an upgrade',
+    );
+    assert.deepEqual(await rig.engine.count({ state: 'queued' }), await rig.engine.count({}), 'only read');
+    await reading.stop();
   }),
 );

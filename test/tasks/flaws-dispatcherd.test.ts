@@ -1,8 +1,7 @@
 /**
  * The flaws of dispatcherd that its table names: that registered tasks haven't got them.
  *
- * Not here, as they are of rooms to come: "control dispatch by `hasattr` instead of an allowlist" (control); "no
- * durability" (durable engines).
+ * Not here, as it is of a room to come: "no durability" (durable engines).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -131,5 +130,36 @@ test(
     await rig.clock.advance(3_200);
     const calls = await rig.dispatcher.calls.history();
     assert.deepEqual(calls.map(({ state }) => state).reverse(), ['timedOut', 'discarded', 'started']);
+  }),
+);
+
+test(
+  'dispatcherd flaw: control dispatch by `hasattr` instead of an allowlist',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    const heard: string[] = [];
+    await rig.engine.begin('control:x', { onWake() {}, onCancel() {}, onMessage: (text) => void heard.push(text) });
+    for (const command of ['stop', 'messenger', '#obey', 'constructor', 'toString', '__proto__', 'probe', 'started']) {
+      await rig.engine.broadcast(
+        JSON.stringify({ errand: 'control', kind: 'request', id: command, command, params: {} }),
+      );
+    }
+    await settle();
+    assert.equal(heard.length, 8, 'nobody has answered');
+    assert.equal(rig.dispatcher.state, 'running');
+    assert.equal(await rig.dispatcher.call(echo, 1), 1);
+  }),
+);
+
+test(
+  'dispatcherd flaw: cancel-all mutated while iterating and cancelled 2 of 4, by control',
+  withLeakCheck(async () => {
+    await using one = await rigOf(hangs, { concurrency: 2 });
+    await using _ = await rigOf(hangs, { clock: one.clock, engine: one.engine, concurrency: 2 });
+    const calls = await one.dispatcher.submitMany(hangs, [1, 2, 3, 4, 5, 6]);
+    await settle();
+    assert.equal((await one.dispatcher.control.cancel({ task: 'hangs' })).size, 6);
+    await settle();
+    assert.deepEqual(statesOf(calls), Array(6).fill('canceled'));
   }),
 );
