@@ -15,6 +15,9 @@ import {
   type DispatcherStopOptions,
 } from './dispatcher-options.ts';
 import { errorToJson } from './error-json.ts';
+import { cancelCall } from './flows/cancel-nodes.ts';
+import { Flows } from './flows/flows.ts';
+import { FLOWS } from './flows/ids.ts';
 import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
 import { checkQueues, type QueueMap } from './queues.ts';
@@ -61,6 +64,8 @@ export class Dispatcher {
   readonly calls: Calls;
   /** Calls that failed for good. */
   readonly deadLetters: DeadLetters;
+  /** How the runs of flows are doing. */
+  readonly flows: Flows;
   /** What can be submitted here. */
   readonly tasks: TaskRegistry;
   readonly #settings: DispatcherSettings;
@@ -89,6 +94,7 @@ export class Dispatcher {
     this.tasks = registry;
     this.calls = new Calls(engine);
     this.deadLetters = new DeadLetters(engine);
+    this.flows = new Flows(engine, registry);
     this.#submitter = new CallSubmitter(settings);
     this.#events = new Events(settings.logger);
     this.#limits = new Limits({ engine, registry, order, queues });
@@ -97,6 +103,7 @@ export class Dispatcher {
       clock: engine.clock,
       concurrency,
       managers,
+      hasFlows: () => registry.hasFlows,
       onRoom: () => this.#consumer.wake(),
       onError: (error) => report(error, 'something failed beside a run'),
     });
@@ -105,7 +112,11 @@ export class Dispatcher {
       maxPayloadBytes,
       hooks,
       clock: engine.clock,
+      engine,
       report,
+      holds: ({ lease }) => this.#consumer.holds(lease),
+      definitionOf: (task) => this.#submitter.definitionOf(task),
+      prepare: async (task, input, options, parent) => this.#submitter.prepare(task, input, options, parent),
       end: ({ lease }, what) => this.#consumer.end(lease, what),
       tell: ({ lease }, what) => this.#consumer.tell(lease, what),
       update: ({ lease }, update) => engine.update(lease, update),
@@ -203,7 +214,7 @@ export class Dispatcher {
    */
   async cancel(which: string | CallFilter, reason?: unknown): Promise<ReadonlyMap<string, Canceled>> {
     const error = errorToJson(canceledBecause(reason));
-    if (typeof which === 'string') return new Map([[which, await this.#engine.cancel(which, error)]]);
+    if (typeof which === 'string') return new Map([[which, await cancelCall(this.#engine, which, error)]]);
     return cancelAll(this.#engine, which, error);
   }
 
@@ -286,7 +297,7 @@ export class Dispatcher {
 
   #launch(run: Run): void {
     this.#hasRun = true;
-    this.#limits.queues.began(run.record.queue);
+    if (run.record.manager !== FLOWS) this.#limits.queues.began(run.record.queue);
     this.#staff.launch(run);
   }
 
@@ -296,7 +307,7 @@ export class Dispatcher {
 
   #freed(run: Run): void {
     this.#staff.freed(run);
-    this.#limits.queues.ended(run.record.queue);
+    if (run.record.manager !== FLOWS) this.#limits.queues.ended(run.record.queue);
     this.#consumer.wake();
   }
 
