@@ -114,6 +114,7 @@ export class Dispatcher {
       clock: engine.clock,
       engine,
       report,
+      failed: (error, failures) => this.#engineFailed(error, failures),
       holds: ({ lease }) => this.#consumer.holds(lease),
       definitionOf: (task) => this.#submitter.definitionOf(task),
       prepare: async (task, input, options, parent) => this.#submitter.prepare(task, input, options, parent),

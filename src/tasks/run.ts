@@ -42,6 +42,8 @@ export interface RunHost extends Reporter {
   /** Tells the engine something of the way. */
   update(run: Run, update: Update): Promise<void>;
   readonly engine: Engine;
+  /** The engine has failed, so many times in a row. */
+  failed(error: unknown, failures: number): void;
   /** Whether a run's lease is ours, as far as is known. */
   holds(run: Run): boolean;
   /** What a task is registered as: a fake, it may be. @throws NotRegisteredError */
@@ -222,6 +224,12 @@ export class Run extends Receiver {
     if (this.isOver) return;
     this.#beatAt = this.host.clock.now();
     this.#utterances.sign({ progress });
+  }
+
+  /** Has the progress kept, whatever the engine's faults, unless the lease is lost. */
+  async reportSurely(progress: string): Promise<void> {
+    await this.#utterances.told();
+    await this.host.tell(this, (engine) => engine.update(this.lease, { progress }));
   }
 
   memo(key: string): string | undefined {

@@ -107,13 +107,12 @@ export class Board {
     const { plan, slots } = this;
     const { dependents, handlers, onFailure } = plan.nodes[index]!;
     const { state, fault } = slots[index]!;
-    const hasFailed = state === 'failed' || state === 'canceled';
     for (const each of dependents) {
       const slot = slots[each]!;
       slot.left--;
       if (slot.state !== 'waiting') continue;
-      if (hasFailed && onFailure === 'fail') {
-        this.fail(each, fault!);
+      if (hasFailed(state) && onFailure === 'fail') {
+        this.fail(each, fault!, state);
         continue;
       }
       if (state !== 'completed') slot.isOut = true;
@@ -126,7 +125,7 @@ export class Board {
       const slot = slots[each]!;
       slot.left--;
       if (slot.state !== 'waiting' || slot.fault !== undefined) continue;
-      if (hasFailed) {
+      if (hasFailed(state)) {
         slot.fault = fault;
         this.#ready.push(each);
       } else if (slot.left === 0) {
@@ -134,4 +133,9 @@ export class Board {
       }
     }
   }
+}
+
+/** Whether a node in this state has failed: one that somebody has canceled gives as little. */
+export function hasFailed(state: FlowNodeState): state is 'failed' | 'canceled' {
+  return state === 'failed' || state === 'canceled';
 }

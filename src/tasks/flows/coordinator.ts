@@ -102,15 +102,16 @@ class Coordinator {
       if (this.#isOver) await this.#endNodes();
       else if (this.#leave.signal.aborted) await this.#memory.written().catch(() => {});
       else await this.#endRound(error);
-      throw error;
+      throw this.#isOver || !this.#leave.signal.aborted ? error : this.#leave.signal.reason;
     }
     if (this.#board.fault !== undefined) {
       const error = errorFromJson(this.#board.fault.error);
       await this.#endRound(error);
       throw error;
     }
-    this.#publisher.publish();
-    return this.#output();
+    const output = await this.#output();
+    await this.#publisher.publishLast();
+    return output;
   }
 
   close(): void {
@@ -131,7 +132,7 @@ class Coordinator {
   }
 
   async #endRound(error: unknown): Promise<void> {
-    this.#publisher.publish();
+    await this.#publisher.publishLast();
     await this.#memory.end(errorToJson(error));
   }
 
@@ -285,8 +286,9 @@ class Coordinator {
     for (let failures = 1; ; failures++) {
       try {
         return await abortable(signal, work());
-      } catch {
+      } catch (error) {
         this.#check();
+        this.#run.host.failed(error, failures);
       }
       await backOff(failures, signal, this.#run.host.clock);
       this.#check();
@@ -324,7 +326,7 @@ class Coordinator {
       else this.#isToLook = false;
     }
     this.#takeIn();
-    this.#publisher.publish();
+    await this.#publisher.publishLast();
     if (this.#run.endedAs === undefined) await this.#memory.end(errorToJson(this.#ctx.cause)).catch(() => {});
   }
 
@@ -348,7 +350,8 @@ class Coordinator {
       try {
         await work();
         return true;
-      } catch {
+      } catch (error) {
+        host.failed(error, failures);
         await backOff(failures, NEVER, host.clock);
       }
     }

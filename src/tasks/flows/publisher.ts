@@ -4,7 +4,7 @@
  */
 import type { ClockTimer } from '../../go/clock.ts';
 import type { Run } from '../run.ts';
-import type { Board, FlowNodeState } from './board.ts';
+import { type Board, type FlowNodeState, hasFailed } from './board.ts';
 import { type FlowError, flowErrorOf } from './inputs.ts';
 import type { Outcomes } from './outcomes.ts';
 
@@ -32,6 +32,7 @@ export class Publisher {
   readonly #run: Run;
   readonly #board: Board;
   readonly #outcomes: Outcomes;
+  readonly #errors = new Map<string, FlowError>();
   #told = -1;
   #timer: ClockTimer;
 
@@ -50,30 +51,48 @@ export class Publisher {
   }
 
   readonly publish = (): void => {
+    this.#run.report(this.#take());
+  };
+
+  /** Resolves when it is known where all stand at the end. */
+  async publishLast(): Promise<void> {
+    await this.#run.reportSurely(this.#take());
+  }
+
+  #take(): string {
     this.close();
     this.#told = this.#board.moves;
     const { plan } = this.#board;
     const nodes = Object.fromEntries(plan.nodes.map(({ name, index }) => [name, this.#reportOf(name, index)]));
-    this.#run.report(JSON.stringify({ nodes } satisfies FlowReport));
-  };
+    return JSON.stringify({ nodes } satisfies FlowReport);
+  }
 
   close(): void {
     if (this.#timer !== undefined) this.#run.host.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
+  /** Many nodes may have failed with one. */
+  #errorOf(text: string): FlowError {
+    let error = this.#errors.get(text);
+    if (error === undefined) {
+      error = flowErrorOf(text);
+      this.#errors.set(text, error);
+    }
+    return error;
+  }
+
   #reportOf(name: string, index: number): NodeReport {
     const { state, round, fault } = this.#board.slots[index]!;
     const items = this.#outcomes.itemsOf(index);
-    const hasFailed = state === 'failed' || state === 'canceled';
     return {
       state,
       ...(round !== undefined && { round }),
       ...(items?.total !== undefined && {
         items: { total: items.total, completed: items.entries.size - items.failed, failed: items.failed },
       }),
-      ...(hasFailed && fault !== undefined && { error: flowErrorOf(fault.error) }),
-      ...(hasFailed && fault !== undefined && fault.node !== name && { failed: fault.node }),
+      ...(fault !== undefined && hasFailed(state) && { error: this.#errorOf(fault.error) }),
+      ...(fault !== undefined && hasFailed(state) && fault.node !== name && { failed: fault.node }),
     };
   }
 }
