@@ -3,7 +3,7 @@
  * and each failure that its notes list. What it means in all its corners is in the tests of its own; here is that it is
  * there.
  *
- * Not here, as they are of rooms to come: Stage outputs (flows); HTTP remoting (control).
+ * Not here, as it is of a room to come: HTTP remoting (control).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,6 +14,7 @@ import {
   Dispatcher,
   defineTask,
   ForbiddenError,
+  flow,
   InvalidInputError,
   memoryEngine,
   NotRegisteredError,
@@ -358,5 +359,22 @@ test(
     await using _ = await rigOf(two, { clock, engine });
     assert.equal(await last.result, '2 d', 'migrated, as nobody runs the old version any more');
     await old.stop();
+  }),
+);
+
+test(
+  'mycorda: Stage outputs',
+  withLeakCheck(async () => {
+    const stage = defineTask({ name: 'stage', run: (_ctx: CallContext, text: string) => text.toUpperCase() });
+    const build = flow<string>({ name: 'build' })
+      .node('compile', stage)
+      .node('test', stage, { after: 'compile', input: ({ compile }) => `tests of ${compile}` })
+      .node('pack', stage, {
+        after: ['compile', 'test'],
+        input: (by, source) => `${by.compile}, ${by.test}, ${source}`,
+      })
+      .build();
+    await using rig = await rigOf(build);
+    assert.equal(await rig.dispatcher.call(build, 'a'), 'A, TESTS OF A, A');
   }),
 );
