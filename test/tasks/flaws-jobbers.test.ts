@@ -194,7 +194,10 @@ type Loose = any;
 test('Jobbers flaw: cycles end in RecursionError', () => {
   let ring: Loose = flow({ name: 'ring' });
   for (let i = 0; i < 20_000; i++) ring = ring.node(`${i}`, echo, { after: `${(i + 1) % 20_000}` });
-  assert.throws(() => ring.build(), { name: 'TypeError', message: /^the flow ring has a cycle: \d+ -> \d+ -> / });
+  assert.throws(() => ring.build(), {
+    name: 'TypeError',
+    message: /^the flow ring has a cycle: (\d+ -> ){19}\(19981 more\) -> \d+$/,
+  });
 });
 
 test(

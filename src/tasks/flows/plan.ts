@@ -90,6 +90,9 @@ const OPTIONS: Readonly<Record<NodeKind, readonly string[]>> = {
   onError: [...COMMON.slice(1), 'of', 'input'],
 };
 
+/** So many nodes of a cycle an error names. */
+const MOST_NAMES = 20;
+
 /** @throws TypeError or RangeError that names the flow, and what is wrong with it */
 export function planOf(
   name: string,
@@ -204,6 +207,8 @@ function inOrder(title: string, nodes: readonly Draft[], byName: ReadonlyMap<str
   }
   const ring = path.slice(at.get(node)).reverse();
   const names = [...ring, ring[0]!].map(({ name }) => name);
+  const leftOut = names.length - MOST_NAMES;
+  if (leftOut > 0) names.splice(MOST_NAMES - 1, leftOut, `(${leftOut} more)`);
   throw new TypeError(`${title} has a cycle: ${names.join(' -> ')}`);
 }
 
