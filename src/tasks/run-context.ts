@@ -47,8 +47,8 @@ export class RunContext implements CallContext {
   }
 
   /** What one of several functions has that run in this call, one after the other. */
-  memberOf(name: string, definition: Definition): RunContext {
-    return new RunContext(this.#run, this.#ctx, { prefix: `${name}:`, definition });
+  memberOf(index: number, definition: Definition): RunContext {
+    return new RunContext(this.#run, this.#ctx, { prefix: `${index}:`, definition });
   }
 
   get signal(): AbortSignal {

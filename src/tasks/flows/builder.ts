@@ -8,7 +8,8 @@
 import { show } from '../../go/checks.ts';
 import type { SubmitOptions, Task } from '../types.ts';
 import type { Flow } from './flow.ts';
-import type { FlowError, FlowFailure } from './inputs.ts';
+import type { FlowError } from './flow-error.ts';
+import type { FlowFailure } from './inputs.ts';
 import type { GivenNode, NodeKind } from './plan.ts';
 
 /** What can be said of any node. Of the last four, what its task names in `overridable`. */

@@ -120,6 +120,7 @@ class Coordinator {
     this.#run.host.clock.clearTimeout(this.#lookTimer);
     this.#publisher.close();
     this.#underWay.close();
+    if (this.#run.endedAs === 'lost') void this.#endOrphans();
   }
 
   async #output(): Promise<unknown> {
@@ -328,6 +329,18 @@ class Coordinator {
     this.#takeIn();
     await this.#publisher.publishLast();
     if (this.#run.endedAs === undefined) await this.#memory.end(errorToJson(this.#ctx.cause)).catch(() => {});
+  }
+
+  /** It is canceled, maybe, and nobody will take it up: then what was made before that was heard of is canceled here. */
+  async #endOrphans(): Promise<void> {
+    const { host, record } = this.#run;
+    try {
+      const now = await host.engine.get(record.id);
+      const isCanceled = now === undefined || now.cancelRequested || now.state === 'canceled';
+      if (isCanceled) await cancelNodes(host.engine, [record.id], errorToJson(canceledBecause(this.#ctx.cause)));
+    } catch (error) {
+      host.failed(error, 1);
+    }
   }
 
   async #cancelAll(error: string): Promise<void> {

@@ -5,8 +5,8 @@ import { show } from '../../go/checks.ts';
 import { errorFromJson } from '../error-json.ts';
 import type { TaskRegistry } from '../registry.ts';
 import type { FlowNodeState } from './board.ts';
+import type { FlowError } from './flow-error.ts';
 import { FLOWS, nodeCallId } from './ids.ts';
-import type { FlowError } from './inputs.ts';
 import type { FlowReport, NodeReport } from './publisher.ts';
 
 /** A node of a run, as it is at one moment. */

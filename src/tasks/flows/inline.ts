@@ -92,11 +92,11 @@ async function runChain(
         // As it is registered: a fake, it may be.
         const definition = ctx[runOf]().host.definitionOf(link.task);
         const input = before === undefined ? firstInput : await inputOf(link, definition, before);
-        const given = await definition.run(ctx.memberOf(link.name, definition), input, resource);
+        const given = await definition.run(ctx.memberOf(index, definition), input, resource);
         return definition.outputSchema === undefined ? given : validate(definition.outputSchema, given, 'output');
       };
       // What the last one gives is the end of the call.
-      const output = index === chain.length - 1 ? await work() : await ctx.step(`flow:${link.name}`, work);
+      const output = index === chain.length - 1 ? await work() : await ctx.step(`flow:${index}`, work);
       outputs.push([link.name, output]);
     } catch (error) {
       if (index > 0) blame(error, link.name);

@@ -1,10 +1,10 @@
 /** What a flow's nodes are called with: made of results, of a failure, or of the flow's input. */
 import { show } from '../../go/checks.ts';
 import { messageOf } from '../checks.ts';
-import { errorFromJson } from '../error-json.ts';
 import { InvalidInputError } from '../errors.ts';
 import { decodePayload } from '../payload.ts';
 import type { Board, Fault } from './board.ts';
+import { type FlowError, flowErrorOf } from './flow-error.ts';
 import type { FlowPlan, Mapper, PlanNode } from './plan.ts';
 
 /** What a handler of failures is told. */
@@ -13,13 +13,6 @@ export interface FlowFailure {
   readonly node: string;
   /** What it has failed with. */
   readonly error: FlowError;
-}
-
-/** An error, as JSON holds it. */
-export interface FlowError {
-  readonly name: string;
-  readonly message: string;
-  readonly code?: string | undefined;
 }
 
 /** What nodes take their inputs from. */
@@ -86,14 +79,6 @@ export function sourceOf({ plan, slots }: Board, flowInput: unknown): Source {
       return results.get(name);
     },
   };
-}
-
-/** An error as JSON holds it. */
-export function flowErrorOf(text: string): FlowError {
-  const error = errorFromJson(text);
-  if (!(error instanceof Error)) return { name: 'Error', message: messageOf(error) };
-  const { name, message, code } = error as Error & { readonly code?: unknown };
-  return { name, message, ...(typeof code === 'string' && { code }) };
 }
 
 function failureOf({ node, error }: Fault): FlowFailure {

@@ -8,6 +8,7 @@
 import type { Delivery } from '../../engines/index.ts';
 import { type Clock, wallTimeOf } from '../../go/clock.ts';
 import type { Run } from '../run.ts';
+import { flowErrorOf } from './flow-error.ts';
 
 /** What has become of a call of a node. */
 export interface Entry {
@@ -24,24 +25,27 @@ interface Round {
   readonly number: number;
   /** By the clock on the wall. */
   readonly begunAt: number;
+  /** JSON of what the call had failed with when it began. */
+  readonly lastError: string | undefined;
 }
 
 const ROUND = 'flow:round';
 const END = 'flow:end';
 const ENTRIES = 'flow:entries:';
 
-/** The round that a run is in, whose call has ended last with this error; undefined if one begins. */
+/** The round that a call is in that has failed last with this error; undefined if one begins. */
 function roundOf(memo: (key: string) => string | undefined, lastError: string | undefined): Round | undefined {
   const text = memo(ROUND);
   if (text === undefined) return undefined;
   const round = JSON.parse(text) as Round;
-  const end = memo(END);
-  const hasEnded = end !== undefined && end === endText(round.number, lastError);
-  return hasEnded ? undefined : round;
+  // The call has failed since, or has failed once more with the same.
+  if (lastError !== round.lastError) return undefined;
+  return lastError !== undefined && memo(END) === endText(round.number, lastError) ? undefined : round;
 }
 
-function endText(round: number, error: string | undefined): string {
-  return JSON.stringify([round, error]);
+/** Only what a hook for errors will leave as it is. */
+function endText(round: number, error: string): string {
+  return JSON.stringify([round, flowErrorOf(error)]);
 }
 
 /** How much of a limit on the time of a round is left for a coordinator that takes it up. */
@@ -73,7 +77,8 @@ export class FlowMemory {
   /** Resolves when it is known that the round has begun. */
   async begin(): Promise<void> {
     if (this.isTakenUp) return;
-    const round: Round = { number: this.round, begunAt: wallTimeOf(this.#run.host.clock) };
+    const { host, record } = this.#run;
+    const round: Round = { number: this.round, begunAt: wallTimeOf(host.clock), lastError: record.error };
     await this.#run.keep(ROUND, JSON.stringify(round));
   }
 

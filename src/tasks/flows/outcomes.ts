@@ -5,8 +5,8 @@
 import { errorFromJson } from '../error-json.ts';
 import { decodePayload } from '../payload.ts';
 import type { Board } from './board.ts';
+import { flowErrorOf } from './flow-error.ts';
 import { blamedFor } from './inline.ts';
-import { flowErrorOf } from './inputs.ts';
 import type { Entry } from './memory.ts';
 import type { PlanNode } from './plan.ts';
 

@@ -5,7 +5,7 @@
 import type { ClockTimer } from '../../go/clock.ts';
 import type { Run } from '../run.ts';
 import { type Board, type FlowNodeState, hasFailed } from './board.ts';
-import { type FlowError, flowErrorOf } from './inputs.ts';
+import { type FlowError, flowErrorOf } from './flow-error.ts';
 import type { Outcomes } from './outcomes.ts';
 
 /** One node, as it is told. */
