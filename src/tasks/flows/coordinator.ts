@@ -7,20 +7,18 @@
  * up the run; when it is canceled, or has no time left, it ends after they have.
  */
 import { abortable } from 'abort-controller-x';
-import type { CallRecord, NewCall } from '../../engines/index.ts';
+import type { CallRecord } from '../../engines/index.ts';
 import type { ClockTimer } from '../../go/clock.ts';
 import { DeadlineExceededError, isA } from '../../go/errors.ts';
-import { inNextTurn, isTurnOver } from '../../go/turn.ts';
 import { canceledBecause } from '../../manager/errors.ts';
 import { backOff } from '../backoff.ts';
 import { definitionOf } from '../define-task.ts';
 import { errorFromJson, errorToJson } from '../error-json.ts';
-import { InvalidInputError } from '../errors.ts';
 import type { Run } from '../run.ts';
 import { type RunContext, runOf } from '../run-context.ts';
 import { Board } from './board.ts';
+import { CallMaker, type Job } from './call-maker.ts';
 import { cancelNodes, cancelOne } from './cancel-nodes.ts';
-import { nodeCallId } from './ids.ts';
 import { inputOf, itemsOf, outputOf, type Source, sourceOf } from './inputs.ts';
 import { type Entry, FlowMemory } from './memory.ts';
 import { Outcomes } from './outcomes.ts';
@@ -30,19 +28,7 @@ import { UnderWay } from './under-way.ts';
 
 /** What a coordinator is told may get lost on its way: it looks by itself after so long. */
 const LOOK_MS = 5_000;
-/** So many calls are made at a time. */
-const MOST_AT_ONCE = 500;
-/** An outcome is to be there when somebody takes up the run. */
-const LEAST_RETENTION_MS = 600_000;
-
 const NEVER = new AbortController().signal;
-
-/** One call: of a node, or of one item of it. */
-interface Job {
-  readonly node: PlanNode;
-  readonly item: number | undefined;
-  readonly input: unknown;
-}
 
 /** Runs a flow with its input, which has been checked. */
 export async function coordinate(plan: FlowPlan, ctx: RunContext, flowInput: unknown): Promise<unknown> {
@@ -64,9 +50,7 @@ class Coordinator {
   readonly #publisher: Publisher;
   /** Of calls that somebody else has made it isn't known what they are for. */
   readonly #underWay: UnderWay<Job | undefined>;
-  /** Calls to be made; those before `#next` have been. */
-  #jobs: Job[] = [];
-  #next = 0;
+  readonly #maker: CallMaker;
   /** What was heard since the last step. */
   #ended: { readonly job: Job; readonly record: CallRecord }[] = [];
   #wake: (() => void) | undefined;
@@ -88,6 +72,12 @@ class Coordinator {
     this.#underWay = new UnderWay(this.#run.host.engine, (job, record) => {
       if (job !== undefined) this.#ended.push({ job, record });
       this.#wake?.();
+    });
+    this.#maker = new CallMaker(this.#run, this.#memory.round, this.#underWay, {
+      signal: this.#leave.signal,
+      check: () => this.#check(),
+      insist: (work) => this.#insist(work),
+      refused: (job, error) => this.#note(job, 'failed', errorToJson(error)),
     });
     ctx.signal.addEventListener('abort', this.#onSignal);
     ctx.stopping.addEventListener('abort', this.#onStopping);
@@ -148,7 +138,7 @@ class Coordinator {
       this.#makeJobs();
       this.#publisher.offer();
       if (this.#board.open === 0) return;
-      if (this.#next < this.#jobs.length) await this.#launch();
+      if (this.#maker.hasMore) await this.#maker.makeSome();
       else if (this.#isToLook) await this.#look();
       else if (this.#ended.length === 0) await this.#news();
     }
@@ -195,7 +185,7 @@ class Coordinator {
       try {
         if (node.kind === 'each') this.#makeEach(node, itemsOf(node, source));
         else {
-          this.#jobs.push({ node, item: undefined, input: inputOf(node, source) });
+          this.#maker.add({ node, item: undefined, input: inputOf(node, source) });
           this.#board.begin(index, round);
         }
       } catch (error) {
@@ -208,69 +198,16 @@ class Coordinator {
   #makeEach(node: PlanNode, inputs: readonly unknown[]): void {
     this.#board.begin(node.index, this.#memory.round);
     for (const item of this.#outcomes.expect(node, inputs.length)) {
-      this.#jobs.push({ node, item, input: inputs[item] });
+      this.#maker.add({ node, item, input: inputs[item] });
     }
     for (const entry of this.#outcomes.conclude(node)) this.#memory.note(entry);
-  }
-
-  /** Makes some of the calls that are to be made. */
-  async #launch(): Promise<void> {
-    const jobs = this.#jobs.slice(this.#next, this.#next + MOST_AT_ONCE);
-    this.#next += jobs.length;
-    if (this.#next === this.#jobs.length) {
-      this.#jobs = [];
-      this.#next = 0;
-    }
-    const calls: NewCall[] = [];
-    const made: Job[] = [];
-    for (const [index, job] of jobs.entries()) {
-      try {
-        calls.push(await abortable(this.#leave.signal, this.#prepare(job)));
-        made.push(job);
-      } catch (error) {
-        this.#check();
-        this.#note(job, 'failed', errorToJson(error));
-      }
-      // However many there are, others get their turn.
-      if (index % 50 === 49 && isTurnOver()) await new Promise<void>(inNextTurn);
-    }
-    if (calls.length === 0) return;
-    const { id } = this.#run.record;
-    const records = await this.#insist(() => {
-      for (const [index, call] of calls.entries()) this.#underWay.add(call.id, made[index]);
-      return this.#run.host.engine.submitMany(calls);
-    });
-    for (const record of records) {
-      if (record.parentId === id) this.#underWay.note(record);
-      else this.#refuse(record);
-    }
-  }
-
-  async #prepare({ node, item, input }: Job): Promise<NewCall> {
-    const { host, record, caller } = this.#run;
-    const call = await host.prepare(node.task, input, node.options, { id: record.id, caller });
-    const { completedMs, failedMs } = call.retention;
-    return {
-      ...call,
-      id: nodeCallId(record.id, node.name, item, this.#memory.round),
-      retention: {
-        completedMs: Math.max(completedMs, LEAST_RETENTION_MS),
-        failedMs: Math.max(failedMs, LEAST_RETENTION_MS),
-      },
-    };
-  }
-
-  /** Somebody has submitted a call with the id of a node's. */
-  #refuse({ id, task }: CallRecord): void {
-    const error = new InvalidInputError(`the id ${id} is taken by another call, of ${task}`);
-    this.#underWay.drop(id, { id, state: 'failed', error: errorToJson(error) } as CallRecord);
   }
 
   async #look(): Promise<void> {
     this.#isToLook = false;
     // What somebody has removed is made again.
     const missing = await this.#insist(() => this.#underWay.look());
-    this.#jobs.push(...missing.filter((job) => job !== undefined));
+    for (const job of missing) if (job !== undefined) this.#maker.add(job);
   }
 
   /** Resolves when there is something to do. */
