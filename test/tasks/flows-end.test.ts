@@ -429,3 +429,105 @@ test(
     assert.ok(failures >= 6, `${failures}`);
   }),
 );
+
+test(
+  'a hook that adds to errors, or fails itself, keeps no run from being resubmitted',
+  withLeakCheck(async () => {
+    let isBroken = true;
+    let hookFails = false;
+    let runs = 0;
+    const task = defineTask({
+      name: 'task',
+      run: () => {
+        runs++;
+        if (isBroken) throw new Error('broken');
+        return 'done';
+      },
+    });
+    const graph = flow({ name: 'graph' }).node('a', task).build();
+    await using rig = await rigOf(graph, {
+      onError: (_run, error) => Object.assign(error as Error, { seen: true }),
+      beforeRun: () => {
+        if (hookFails) throw new Error('the hook is broken');
+      },
+    });
+    const run = await rig.dispatcher.submit(graph, undefined);
+    await settle();
+    const resubmitted = async () => {
+      await rig.dispatcher.deadLetters.resubmit(run.id);
+      await settle();
+      return (await rig.dispatcher.calls.get(run.id))!.status;
+    };
+    assert.deepEqual([await resubmitted(), await resubmitted(), runs], ['deadLettered', 'deadLettered', 3]);
+    hookFails = true;
+    assert.deepEqual([await resubmitted(), runs], ['deadLettered', 3]);
+    hookFails = false;
+    isBroken = false;
+    assert.deepEqual([await resubmitted(), runs], ['completed', 4]);
+  }),
+);
+
+test(
+  'a coordinator that has lost its run, and did not hear that it is canceled, leaves nothing behind',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = faultyEngine(memoryEngine({ clock }));
+    const slow = defineTask({ name: 'slow', run: () => pause(clock, 400) });
+    const graph = flow({ name: 'graph' }).node('slow', slow).then('b', hangs).build();
+    const coordinates = new Dispatcher({ tasks: [graph], engine, leaseMs: 3_000 });
+    await coordinates.start();
+    const run = await coordinates.submit(graph, undefined);
+    await settle();
+    engine.deafen();
+    // By somebody who knows of no nodes yet, as the one to come isn't there.
+    await engine.cancel(run.id, '{"message":"not needed"}');
+    engine.deafen(false);
+    engine.failNext('renew', { times: 5 });
+    await clock.advance(450);
+    assert.equal((await engine.get(`${run.id}/b`))!.state, 'started', 'it goes on');
+    await clock.advance(5_000);
+    const { started, queued } = await coordinates.calls.count();
+    assert.deepEqual([started, queued, (await engine.get(run.id))!.state], [0, 0, 'canceled']);
+    await passing(clock, coordinates.stop({ graceMs: 0, timeoutMs: 0 }));
+  }),
+);
+
+test(
+  'a thousand runs at once, on a dispatcher that runs two calls at a time',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = memoryEngine({ clock });
+    const graph = flow<number>({ name: 'graph' }).node('a', add).then('b', add).build();
+    await using rig = await rigOf(graph, { clock, engine, concurrency: 2 });
+    const runs = await rig.dispatcher.submitMany(
+      graph,
+      Array.from({ length: 1_000 }, (_, i) => i),
+    );
+    const results = await Promise.all(runs.map(({ result }) => result));
+    assert.deepEqual(results.slice(0, 3), [2, 3, 4]);
+    assert.equal((await rig.dispatcher.calls.count({ task: 'add' })).completed, 2_000);
+  }),
+);
+
+test(
+  'a flow obeys the rules of tasks: duplicates, limits on its runs, versions, permissions',
+  withLeakCheck(async () => {
+    const options = { onDuplicate: 'discard', concurrency: 1, authorize: ['run'], version: 2 } as const;
+    const graph = flow<string>({ name: 'graph', ...options, key: (name) => name, migrate: (old) => `new ${old}` })
+      .node('hangs', hangs, { input: () => undefined })
+      .build();
+    await using rig = await rigOf(graph);
+    const context = { principals: [{ name: 'Ada', permissions: ['run'] }] };
+    await assert.rejects(rig.dispatcher.submit(graph, 'a'), { code: 'ERR_FORBIDDEN' });
+    const [one, same, other] = [
+      await rig.dispatcher.submit(graph, 'a', { context }),
+      await rig.dispatcher.submit(graph, 'a', { context }),
+      await rig.dispatcher.submit(graph, 'b', { context }),
+    ];
+    await settle();
+    assert.deepEqual([one.status, same.status, other.status], ['started', 'discarded', 'queued']);
+    await one.cancel();
+    await settle();
+    assert.equal(other.status, 'started');
+  }),
+);
