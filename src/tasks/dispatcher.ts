@@ -1,4 +1,5 @@
 /** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them. It only wires them. */
+import { setMaxListeners } from 'node:events';
 import type { CallFilter, Delivery, Engine, Failure } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
@@ -89,6 +90,8 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     const settings = checkDispatcherOptions(options);
     const { engine, registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
+    // Every run may listen: it is no leak that Node has to warn of.
+    setMaxListeners(0, this.#stopping.signal);
     this.#settings = settings;
     this.#engine = engine;
     this.tasks = registry;

@@ -497,6 +497,9 @@ test(
   withLeakCheck(async () => {
     const clock = new VirtualClock();
     const engine = memoryEngine({ clock });
+    const warnings: unknown[] = [];
+    const note = (warning: Error) => void warnings.push(warning.message);
+    process.on('warning', note);
     const graph = flow<number>({ name: 'graph' }).node('a', add).then('b', add).build();
     await using rig = await rigOf(graph, { clock, engine, concurrency: 2 });
     const runs = await rig.dispatcher.submitMany(
@@ -506,6 +509,8 @@ test(
     const results = await Promise.all(runs.map(({ result }) => result));
     assert.deepEqual(results.slice(0, 3), [2, 3, 4]);
     assert.equal((await rig.dispatcher.calls.count({ task: 'add' })).completed, 2_000);
+    process.off('warning', note);
+    assert.deepEqual(warnings, []);
   }),
 );
 
