@@ -7,6 +7,7 @@ import { canceledBecause, ShutdownError } from '../manager/errors.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
 import { errorFromJson, errorToJson } from './error-json.ts';
 import { InvalidOutputError } from './errors.ts';
+import { cancelCall } from './flows/cancel-nodes.ts';
 import { decodePayload } from './payload.ts';
 
 /** Something that has happened to a call. */
@@ -104,7 +105,7 @@ export class Call<O = unknown> {
    * Rejects with a CallEndedError when it has ended already.
    */
   async cancel(reason?: unknown): Promise<void> {
-    await this.#engine.cancel(this.id, errorToJson(canceledBecause(reason)));
+    await cancelCall(this.#engine, this.id, errorToJson(canceledBecause(reason)));
   }
 
   /** Has it be due after `delayMs` (0: now) while it waits. Rejects with a CallEndedError when it doesn't any more. */

@@ -86,6 +86,11 @@ export class Consumer {
     return (await this.#life?.ledger.tell(lease, what)) ?? false;
   }
 
+  /** Whether a lease is ours, as far as is known. */
+  holds(lease: Lease): boolean {
+    return this.#life?.ledger.has(lease) ?? false;
+  }
+
   /** A run has come to its end, whether the engine could be told or not. */
   forget(lease: Lease): void {
     this.#life?.ledger.remove(lease);

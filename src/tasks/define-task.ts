@@ -23,6 +23,7 @@ import {
 } from './checks.ts';
 import type { Definition } from './definition.ts';
 import { InvalidInputError } from './errors.ts';
+import { FLOWS } from './flows/ids.ts';
 import { askForKey, canonical } from './keys.ts';
 import { lanesFor } from './lanes.ts';
 import { checkQueues, type Route } from './routes.ts';
@@ -66,7 +67,7 @@ export function taskOf(definition: Definition): Task {
   return new DefinedTask(definition);
 }
 
-class DefinedTask<I, O> implements Task<I, O> {
+export class DefinedTask<I, O> implements Task<I, O> {
   readonly name: string;
   readonly version: number;
   declare readonly '~types'?: { readonly input: (input: I) => void; readonly output: O };
@@ -85,7 +86,8 @@ class DefinedTask<I, O> implements Task<I, O> {
   }
 }
 
-type Given = TaskDefinition<unknown, unknown, unknown, unknown>;
+/** A definition of anything. */
+export type Given = TaskDefinition<unknown, unknown, unknown, unknown>;
 
 /** As a dictionary, so that the compiler sees to it that none is missing. */
 const OPTIONS: Readonly<Record<keyof Given, true>> = {
@@ -120,7 +122,8 @@ const OPTIONS: Readonly<Record<keyof Given, true>> = {
 const OVERRIDABLE: readonly Overridable[] = ['priority', 'queue', 'timeoutMs', 'attempts'];
 const DUPLICATE_POLICIES: readonly DuplicatePolicy[] = ['parallel', 'serial', 'discard', 'queueOne'];
 
-function complete(given: Given): Definition {
+/** A definition, checked, with its defaults. */
+export function complete(given: Given): Definition {
   checkObject('definition', given);
   checkNames('a task', given, Object.keys(OPTIONS));
   const name = checkName('name', given.name);
@@ -148,7 +151,7 @@ function complete(given: Given): Definition {
     deadLetter: optionalBoolean('deadLetter', given.deadLetter, false),
     authorize: authorizeOf(given.authorize),
     retention: retentionOf(given.retain),
-    manager: given.manager === undefined ? 'default' : checkName('manager', given.manager),
+    manager: managerOf(given.manager),
     observe: checkObserve(given.observe),
     examples: examplesOf(given.examples),
     run: given.run,
@@ -223,6 +226,12 @@ function retentionOf(retain: unknown = {}): Definition['retention'] {
     completedMs: optionalNumber('retain.completed', completed, LIMIT_OR_NOW, 60_000),
     failedMs: optionalNumber('retain.failed', failed, LIMIT_OR_NOW, 86_400_000),
   });
+}
+
+function managerOf(manager: unknown): string {
+  if (manager === undefined) return 'default';
+  if (manager === FLOWS) throw wrongRange('manager', 'the name of a manager of your own', manager);
+  return checkName('manager', manager);
 }
 
 function examplesOf(value: unknown): Definition['examples'] {

@@ -1,6 +1,7 @@
 /** A task's definition, checked and with its defaults: what a dispatcher goes by. */
 import type { DuplicatePolicy, LaneLimit, Retention } from '../engines/index.ts';
 import type { RetryPolicy } from '../manager/types.ts';
+import type { FlowPlan } from './flows/plan.ts';
 import type { Observed } from './signals/observe.ts';
 import type { StandardSchema } from './standard-schema.ts';
 import type { CallContext, Example, Overridable, Principal } from './types.ts';
@@ -50,5 +51,7 @@ export interface Definition {
   readonly manager: string;
   readonly observe: Observed;
   readonly examples: readonly Example<unknown, unknown>[];
+  /** What it is made of, if it is a flow. */
+  readonly flow?: FlowPlan | undefined;
   readonly run: (ctx: CallContext, input: unknown, resource: unknown) => unknown;
 }

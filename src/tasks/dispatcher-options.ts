@@ -14,6 +14,7 @@ import {
 } from '../manager/checks.ts';
 import { TaskManager } from '../manager/manager.ts';
 import type { Logger } from '../manager/types.ts';
+import { FLOWS } from './flows/ids.ts';
 import { CONTROL_PREFIX, checkQueues, type QueueMap } from './queues.ts';
 import { type AnyTask, TaskRegistry } from './registry.ts';
 import type { RunHooks } from './run.ts';
@@ -93,6 +94,7 @@ export function checkDispatcherOptions(options: DispatcherOptions): DispatcherSe
   if (order !== 'strict' && order !== 'weighted') throw wrongRange('order', "'strict' or 'weighted'", order);
   checkObject('managers', managers);
   for (const [each, manager] of Object.entries(managers)) {
+    if (each === FLOWS) throw wrongRange('the name of a manager', 'one of your own', each);
     if (!(manager instanceof TaskManager)) throw wrongType(`managers.${each}`, 'a TaskManager', manager);
   }
   if (name !== undefined && (typeof name !== 'string' || name === '')) throw wrongType('name', 'a name', name);

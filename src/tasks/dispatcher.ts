@@ -1,4 +1,5 @@
 /** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them. It only wires them. */
+import { setMaxListeners } from 'node:events';
 import type { CallFilter, Delivery, Engine, Failure, FetchRequest } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
@@ -19,6 +20,9 @@ import {
   type DispatcherStopOptions,
 } from './dispatcher-options.ts';
 import { errorToJson } from './error-json.ts';
+import { cancelCall } from './flows/cancel-nodes.ts';
+import { Flows } from './flows/flows.ts';
+import { FLOWS } from './flows/ids.ts';
 import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
 import { checkQueues, ownQueue, type QueueMap } from './queues.ts';
@@ -75,6 +79,8 @@ export class Dispatcher {
   readonly deadLetters: DeadLetters;
   /** All that runs on the engine, seen and steered. */
   readonly control: Control;
+  /** How the runs of flows are doing. */
+  readonly flows: Flows;
   /** What can be submitted here. */
   readonly tasks: TaskRegistry;
   /** What fires here by itself: see `schedule`, `every` and `onStart`. */
@@ -106,6 +112,8 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     const settings = checkDispatcherOptions(options);
     const { registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
+    // Every run may listen: it is no leak that Node has to warn of.
+    setMaxListeners(0, this.#stopping.signal);
     this.#settings = settings;
     const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.#signals = new Signals(settings.engine.clock, registry, report);
@@ -114,6 +122,7 @@ export class Dispatcher {
     this.tasks = registry;
     this.calls = new Calls(engine);
     this.deadLetters = new DeadLetters(engine);
+    this.flows = new Flows(engine, registry);
     this.#submitter = new CallSubmitter({ ...settings, engine });
     this.#events = new Events(settings.logger);
     this.#streams = new EventStreams(engine, this.#events);
@@ -141,6 +150,7 @@ export class Dispatcher {
       clock: engine.clock,
       concurrency,
       managers,
+      hasFlows: () => registry.hasFlows,
       onRoom: () => this.#consumer.wake(),
       onError: (error) => report(error, 'something failed beside a run'),
     });
@@ -150,7 +160,12 @@ export class Dispatcher {
       hooks,
       clock: engine.clock,
       signals: this.#signals,
+      engine,
       report,
+      failed: (error, failures) => this.#engineFailed(error, failures),
+      holds: ({ lease }) => this.#consumer.holds(lease),
+      definitionOf: (task) => this.#submitter.definitionOf(task),
+      prepare: async (task, input, options, parent) => this.#submitter.prepare(task, input, options, parent),
       end: ({ lease }, what) => this.#consumer.end(lease, what),
       tell: ({ lease }, what) => this.#consumer.tell(lease, what),
       update: ({ lease }, update) => engine.update(lease, update),
@@ -327,7 +342,7 @@ export class Dispatcher {
    */
   async cancel(which: string | CallFilter, reason?: unknown): Promise<ReadonlyMap<string, Canceled>> {
     const error = errorToJson(canceledBecause(reason));
-    if (typeof which === 'string') return new Map([[which, await this.#engine.cancel(which, error)]]);
+    if (typeof which === 'string') return new Map([[which, await cancelCall(this.#engine, which, error)]]);
     return cancelAll(this.#engine, which, error);
   }
 
@@ -461,7 +476,7 @@ export class Dispatcher {
 
   #launch(run: Run): void {
     this.#hasRun = true;
-    this.#limits.queues.began(run.record.queue);
+    if (run.record.manager !== FLOWS) this.#limits.queues.began(run.record.queue);
     this.#staff.launch(run);
   }
 
@@ -472,7 +487,7 @@ export class Dispatcher {
 
   #freed(run: Run): void {
     this.#staff.freed(run);
-    this.#limits.queues.ended(run.record.queue);
+    if (run.record.manager !== FLOWS) this.#limits.queues.ended(run.record.queue);
     this.#consumer.wake();
   }
 

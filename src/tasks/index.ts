@@ -44,6 +44,13 @@ export {
   WorkerLostError,
 } from './errors.ts';
 export { type ExampleOptions, testExamples } from './examples.ts';
+export type { FlowNodeState } from './flows/board.ts';
+export type { After, FlowBuilder, ItemOutcome, NodeOptions, NodeRules, OnFailure } from './flows/builder.ts';
+export { type Flow, type FlowOptions, flow } from './flows/flow.ts';
+export type { FlowError } from './flows/flow-error.ts';
+export type { FlowNode, FlowRun, Flows } from './flows/flows.ts';
+export type { FlowFailure } from './flows/inputs.ts';
+export { toMermaid } from './flows/mermaid.ts';
 export type { PollOptions } from './poll.ts';
 export type { QueueMap, QueueOptions } from './queues.ts';
 export type { Calls, DeadLetterFilter, DeadLetters } from './records.ts';

@@ -13,6 +13,7 @@ import { inNextTurn, isTurnOver } from '../go/turn.ts';
 import { canceledBecause } from '../manager/errors.ts';
 import { backOff } from './backoff.ts';
 import { SelfCheck } from './control/self-check.ts';
+import { FLOWS } from './flows/ids.ts';
 import { Ledger, MOST_FAILURES } from './ledger.ts';
 import { Run } from './run.ts';
 
@@ -61,7 +62,8 @@ export class Life {
   #isTaking = true;
   #isFetching = false;
   #fetchesAgain = false;
-  #hasRefused = false;
+  /** Whether something has come for which there is always room. */
+  #isEndless = false;
   /** Why calls are to be canceled that may be on their way here: nobody says it again. */
   readonly #early = new Map<string, unknown>();
   /** Of fetches, in a row. */
@@ -138,11 +140,11 @@ export class Life {
     this.#isFetching = true;
     while (this.#isTaking && this.#fetchesAgain) {
       this.#fetchesAgain = false;
-      this.#hasRefused = false;
+      this.#isEndless = false;
       if (await this.#fetchOnce()) this.#fetchesAgain = true;
       this.#early.clear();
-      // However many there are to be refused, timers and I/O get their turn; for what runs, the managers see to that.
-      if (this.#hasRefused && isTurnOver()) await new Promise<void>(inNextTurn);
+      // However many there are, timers and I/O get their turn; for what waits for workers, the managers see to that.
+      if (this.#isEndless && isTurnOver()) await new Promise<void>(inNextTurn);
     }
     this.#isFetching = false;
     this.#checkQuiet();
@@ -206,11 +208,12 @@ export class Life {
     }
     const run = host.accept(delivery);
     if (!(run instanceof Run)) {
-      this.#hasRefused = true;
+      this.#isEndless = true;
       this.ledger.add(lease, undefined);
       void this.ledger.end(lease, (engine) => engine.fail(lease, run));
       return;
     }
+    if (record.manager === FLOWS) this.#isEndless = true;
     this.ledger.add(lease, run);
     if (this.#early.has(record.id)) run.end('canceled', this.#early.get(record.id));
     else if (record.cancelRequested) run.end('canceled', canceledBecause(undefined));

@@ -20,6 +20,8 @@ export interface Undo extends Disposable {
 interface Entry {
   readonly task: Task;
   readonly fakes: Set<Task>;
+  /** Whether it only came along with a flow: then it may be added still. */
+  readonly isBrought: boolean;
 }
 
 /**
@@ -31,24 +33,19 @@ interface Entry {
  */
 export class TaskRegistry {
   /** By name, and there by version, the oldest first. */
-  readonly #entries = new Map<string, Map<number, Entry>>();
+  #entries = new Map<string, ReadonlyMap<number, Entry>>();
   #revision = 0;
+  #hasFlows = false;
 
   constructor(tasks: Iterable<AnyTask> = []) {
     this.use(tasks);
   }
 
-  /** Adds a task. @throws TypeError when its name is taken in this version, be it by itself */
+  /** Adds a task; with a flow, those of its nodes. @throws TypeError when its name is taken in this version, be it by itself */
   add(task: AnyTask): this {
-    const { name, version } = definitionOf(task);
-    const versions = this.#entries.get(name) ?? new Map<number, Entry>();
-    const present = versions.get(version);
-    if (present !== undefined) {
-      const what = present.task === task ? 'has been registered already' : 'is the name of another task here';
-      throw new TypeError(`${title(name, version)} ${what}: names are unique together with the version`);
-    }
-    const entries = [...versions, [version, { task: task as Task, fakes: new Set<Task>() }] as const];
-    this.#entries.set(name, new Map(entries.sort(([a], [b]) => a - b)));
+    // Of several that come together, all are added or none.
+    if (definitionOf(task).flow !== undefined) return this.use([task]);
+    this.#add(task, false);
     this.#revision++;
     return this;
   }
@@ -58,17 +55,37 @@ export class TaskRegistry {
     if (typeof (group as Partial<Iterable<AnyTask>> | undefined)?.[Symbol.iterator] !== 'function') {
       throw new TypeError(`tasks must be an iterable of tasks or a TaskRegistry, but is ${show(group)}`);
     }
-    const added: AnyTask[] = [];
+    const before = this.#entries;
+    this.#entries = new Map(before);
     try {
-      for (const task of group as Iterable<AnyTask>) {
-        this.add(task);
-        added.push(task);
-      }
+      for (const task of group as Iterable<AnyTask>) this.#add(task, false);
     } catch (error) {
-      for (const { name, version } of added) this.#remove(name, version);
+      this.#entries = before;
       throw error;
     }
+    this.#revision++;
     return this;
+  }
+
+  #add(task: AnyTask, isBrought: boolean): void {
+    const { name, version, flow } = definitionOf(task);
+    const versions = this.#entries.get(name) ?? new Map<number, Entry>();
+    const present = versions.get(version);
+    if (present !== undefined && (present.task !== task || !(isBrought || present.isBrought))) {
+      const what = present.task === task ? 'has been registered already' : 'is the name of another task here';
+      throw new TypeError(`${title(name, version)} ${what}: names are unique together with the version`);
+    }
+    // Once it was added by itself, it isn't there for the sake of a flow any more.
+    const entry = {
+      task: task as Task,
+      fakes: present?.fakes ?? new Set<Task>(),
+      isBrought: isBrought && (present?.isBrought ?? true),
+    };
+    const entries = [...versions].filter(([each]) => each !== version).concat([[version, entry]]);
+    this.#entries.set(name, new Map(entries.sort(([a], [b]) => a - b)));
+    if (flow === undefined) return;
+    this.#hasFlows = true;
+    if (present === undefined) for (const each of flow.tasks) this.#add(each, true);
   }
 
   /**
@@ -96,6 +113,11 @@ export class TaskRegistry {
     if (typeof task === 'string') return [...(this.#entries.get(task) ?? this.#missing(task)).values()];
     const { name, version } = definitionOf(task);
     return [this.#entries.get(name)?.get(version) ?? this.#missing(name, version)];
+  }
+
+  /** @internal Whether there has ever been a flow. */
+  get hasFlows(): boolean {
+    return this.#hasFlows;
   }
 
   /** @internal Another one as soon as there are more tasks. */
@@ -144,12 +166,6 @@ export class TaskRegistry {
     for (const name of [...this.#entries.keys()].sort()) {
       for (const { task } of this.#entries.get(name)!.values()) yield task;
     }
-  }
-
-  #remove(name: string, version: number): void {
-    const versions = this.#entries.get(name)!;
-    versions.delete(version);
-    if (versions.size === 0) this.#entries.delete(name);
   }
 
   #missing(name: string, version?: number, also = ''): never {

@@ -5,9 +5,13 @@ import { CanceledError } from '../go/errors.ts';
 import { type CancelScope, scopeOf } from '../go/scope.ts';
 import type { TaskContext } from '../manager/context.ts';
 import type { Call } from './call.ts';
+import type { Definition } from './definition.ts';
 import { decodePayload, encodePayload } from './payload.ts';
 import type { Run } from './run.ts';
 import type { CallContext, Principal, SubmitOptions, Task } from './types.ts';
+
+/** For those inside: the run that a context is of. */
+export const runOf = Symbol('runOf');
 
 export class RunContext implements CallContext {
   readonly id: string;
@@ -18,11 +22,15 @@ export class RunContext implements CallContext {
   readonly parentId: string | undefined;
   readonly #run: Run;
   readonly #ctx: TaskContext;
+  /** What its steps are kept under: none of another function that runs in this call. */
+  readonly #prefix: string;
   /** Those under way. */
   readonly #steps = new Map<string, Promise<string>>();
 
-  constructor(run: Run, ctx: TaskContext) {
-    const { id, task, version, attempt, queue, parentId } = run.record;
+  constructor(run: Run, ctx: TaskContext, member?: { readonly prefix: string; readonly definition: Definition }) {
+    const { id, attempt, queue, parentId } = run.record;
+    const { task, version } =
+      member === undefined ? run.record : { task: member.definition.name, version: member.definition.version };
     this.id = id;
     this.task = task;
     this.version = version;
@@ -31,6 +39,16 @@ export class RunContext implements CallContext {
     this.parentId = parentId;
     this.#run = run;
     this.#ctx = ctx;
+    this.#prefix = member?.prefix ?? '';
+  }
+
+  [runOf](): Run {
+    return this.#run;
+  }
+
+  /** What one of several functions has that run in this call, one after the other. */
+  memberOf(index: number, definition: Definition): RunContext {
+    return new RunContext(this.#run, this.#ctx, { prefix: `${index}:`, definition });
   }
 
   get signal(): AbortSignal {
@@ -91,8 +109,9 @@ export class RunContext implements CallContext {
   async step<T>(key: string, fn: () => T | PromiseLike<T>): Promise<T> {
     if (typeof key !== 'string' || key === '') throw new TypeError(`step takes a name, but got ${show(key)}`);
     checkFunction('the step', fn);
+    const full = `${this.#prefix}${key}`;
     // As later attempts will get it.
-    return decodePayload(this.#run.memo(key) ?? (await this.#stepOnce(key, fn))) as T;
+    return decodePayload(this.#run.memo(full) ?? (await this.#stepOnce(full, fn))) as T;
   }
 
   /** The JSON of what a step comes to; of several at once that have one name, one is done. */

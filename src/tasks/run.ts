@@ -6,7 +6,7 @@
  */
 
 import { StaleLeaseError } from '../engines/errors.ts';
-import type { CallRecord, Delivery, Engine, Failure, Lease, Update } from '../engines/index.ts';
+import type { CallRecord, Delivery, Engine, Failure, Lease, NewCall, Update } from '../engines/index.ts';
 import type { Clock, ClockTimer } from '../go/clock.ts';
 import { CanceledError } from '../go/errors.ts';
 import type { TaskContext } from '../manager/context.ts';
@@ -21,6 +21,8 @@ import { conclude, type Ending, type Outcome, type Verdict } from './conclusion.
 import type { Definition } from './definition.ts';
 import { errorToJson } from './error-json.ts';
 import { ForbiddenError, StalledError, UnreadableError, WorkerLostError } from './errors.ts';
+import { FLOWS } from './flows/ids.ts';
+import { timeLeft } from './flows/memory.ts';
 import { decodePayload } from './payload.ts';
 import type { AnyTask } from './registry.ts';
 import { RunContext } from './run-context.ts';
@@ -43,6 +45,15 @@ export interface RunHost extends Reporter {
   tell(run: Run, what: (engine: Engine) => Promise<void>): Promise<boolean>;
   /** Tells the engine something of the way. */
   update(run: Run, update: Update): Promise<void>;
+  readonly engine: Engine;
+  /** The engine has failed, so many times in a row. */
+  failed(error: unknown, failures: number): void;
+  /** Whether a run's lease is ours, as far as is known. */
+  holds(run: Run): boolean;
+  /** What a task is registered as: a fake, it may be. @throws NotRegisteredError */
+  definitionOf(task: AnyTask): Definition;
+  /** A call, checked from end to end, and not stored. */
+  prepare(task: AnyTask, input: unknown, options: SubmitOptions | undefined, parent: Parent): Promise<NewCall>;
   submit(
     task: AnyTask | string,
     input: unknown,
@@ -90,6 +101,8 @@ export interface RunHooks {
 /** So often a call is run again because the process that ran it died, beyond its attempts: it may be what they die of. */
 const MOST_LOST = 3;
 const PRESET = { priority: undefined, once: true, run: false, attempt: false } as const;
+/** Past the queue, and so never in want of a worker. */
+const PAST = { ...PRESET, run: true } as const;
 
 export class Run extends Receiver {
   readonly host: RunHost;
@@ -140,7 +153,9 @@ export class Run extends Receiver {
       record.overrides === undefined
         ? undefined
         : (this.#read('overrides') as { timeoutMs?: number; attempts?: number });
-    this.#timeoutMs = overrides?.timeoutMs ?? definition.timeoutMs;
+    const timeoutMs = overrides?.timeoutMs ?? definition.timeoutMs;
+    const isFlow = definition.flow !== undefined;
+    this.#timeoutMs = timeoutMs === undefined || !isFlow ? timeoutMs : timeLeft(delivery, timeoutMs, host.clock);
     this.attempts = overrides?.attempts ?? definition.retry?.attempts ?? 1;
     this.#utterances = new Utterances({
       clock: host.clock,
@@ -163,11 +178,17 @@ export class Run extends Receiver {
     return { id, task, version, attempt, queue };
   }
 
+  /** How the dispatcher has ended it, if it has. */
+  get endedAs(): Verdict['as'] | undefined {
+    return this.#verdict?.as;
+  }
+
   /** Why it may not even begin, if so: its runs are what processes die of. */
   obstacle(): Failure | undefined {
     const { record, definition } = this;
     const { onWorkerLost, deadLetter } = definition;
-    if (!this.#delivery.wasLost) return undefined;
+    // Who coordinates a flow only waits: nothing dies of it, and it may be taken up any number of times.
+    if (!this.#delivery.wasLost || definition.flow !== undefined) return undefined;
     if (onWorkerLost === 'retry' && record.attempt <= this.attempts + MOST_LOST) return undefined;
     const why = onWorkerLost === 'fail' ? '' : `, as ${MOST_LOST} before it`;
     const error = new WorkerLostError(`run ${record.attempt - 1} of ${record.task} was lost with its dispatcher${why}`);
@@ -184,7 +205,12 @@ export class Run extends Receiver {
     this.#manager = manager;
     const work = (ctx: TaskContext, resource: unknown): unknown => this.#begin(ctx, resource);
     const timeoutMs = this.#timeoutMs;
-    manager[submitTo](this, work, timeoutMs === undefined ? undefined : { timeoutMs }, PRESET);
+    manager[submitTo](
+      this,
+      work,
+      timeoutMs === undefined ? undefined : { timeoutMs },
+      this.record.manager === FLOWS ? PAST : PRESET,
+    );
     this.#isLate = isShared && !this.hasBegun;
   }
 
@@ -223,6 +249,12 @@ export class Run extends Receiver {
     if (this.isOver) return;
     this.#beatAt = this.host.clock.now();
     this.#utterances.sign(this.#beatAt, undefined, progress);
+  }
+
+  /** Has the progress kept, whatever the engine's faults, unless the lease is lost. */
+  async reportSurely(progress: string): Promise<void> {
+    await this.#utterances.told();
+    await this.host.tell(this, (engine) => engine.update(this.lease, { progress }));
   }
 
   memo(key: string): string | undefined {

@@ -1,6 +1,7 @@
 /** All calls of a filter, however many: page by page, while they come and go. */
 import { UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallRecord, Engine } from '../engines/index.ts';
+import { isEnded } from '../engines/moves.ts';
 import { inNextTurn } from '../go/turn.ts';
 
 /** So many at a time are asked for. */
@@ -17,6 +18,13 @@ export async function* scanAll(engine: Engine, filter: CallFilter): AsyncGenerat
     // An engine in memory answers at once: timers and I/O get their turn all the same.
     await new Promise<void>(inNextTurn);
   }
+}
+
+/** Those that match and haven't ended, the newest first. */
+export async function liveCalls(engine: Engine, filter: CallFilter): Promise<CallRecord[]> {
+  const live = new Map<string, CallRecord>();
+  for await (const call of scanAll(engine, filter)) if (!isEnded(call.state)) live.set(call.id, call);
+  return [...live.values()];
 }
 
 /** The next page after the last call seen that isn't forgotten meanwhile. */

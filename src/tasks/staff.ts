@@ -2,6 +2,7 @@
 import type { Clock } from '../go/clock.ts';
 import type { ShutdownError } from '../manager/errors.ts';
 import { TaskManager } from '../manager/manager.ts';
+import { FLOWS } from './flows/ids.ts';
 import type { Run } from './run.ts';
 
 export interface StaffOptions {
@@ -9,6 +10,8 @@ export interface StaffOptions {
   readonly concurrency: number;
   /** Others work on them too. */
   readonly managers: ReadonlyMap<string, TaskManager<unknown>>;
+  /** Whether there are flows whose runs can be taken. */
+  readonly hasFlows: () => boolean;
   /** There may be room where there was none. */
   readonly onRoom: () => void;
   /** What goes wrong beside a run: in what it has deferred, say. */
@@ -21,6 +24,8 @@ export class Staff {
   readonly #options: StaffOptions;
   /** The one of the dispatcher itself. */
   #own: TaskManager<unknown> | undefined;
+  /** The one of those who run flows, once there has been one. */
+  #coordinators: TaskManager<unknown> | undefined;
   /** Runs whose function hasn't returned yet, and of those the ones that wait for a worker, by manager. */
   readonly #alive = new Map<string, number>();
   readonly #waiting = new Map<string, number>();
@@ -53,6 +58,8 @@ export class Staff {
     const room: Record<string, number> = {};
     if (this.#own !== undefined) room[DEFAULT] = concurrency - (this.#alive.get(DEFAULT) ?? 0);
     for (const [name, manager] of managers) room[name] = this.#roomOf(name, manager);
+    // There is always room, and one at a time takes least from the queues' shares in what the others have.
+    if (this.#options.hasFlows()) room[FLOWS] = 1;
     return room;
   }
 
@@ -66,6 +73,11 @@ export class Staff {
     const { manager } = run.record;
     count(this.#alive, manager, 1);
     count(this.#waiting, manager, 1);
+    if (manager === FLOWS) {
+      this.#coordinators ??= this.#makeCoordinators();
+      run.start(this.#coordinators, false);
+      return;
+    }
     const shared = this.#options.managers.get(manager);
     run.start(shared ?? this.#own!, shared !== undefined);
   }
@@ -88,7 +100,27 @@ export class Staff {
   async end(reason: ShutdownError): Promise<void> {
     const { managers, onRoom } = this.#options;
     for (const manager of managers.values()) manager.off('drain', onRoom).off('idle', onRoom);
-    await (this.#alive.has(DEFAULT) ? this.#own?.kill(reason) : this.#own?.stop());
+    await Promise.all([this.#endOne(DEFAULT, this.#own, reason), this.#endOne(FLOWS, this.#coordinators, reason)]);
+  }
+
+  async #endOne(name: string, manager: TaskManager<unknown> | undefined, reason: ShutdownError): Promise<void> {
+    await (this.#alive.has(name) ? manager?.kill(reason) : manager?.stop());
+  }
+
+  /** As many as there are: they only wait, and they must not wait for one another. Nor are they ever given up. */
+  #makeCoordinators(): TaskManager<unknown> {
+    const { clock, onError } = this.#options;
+    const manager = new TaskManager<unknown>({
+      workerCount: 1,
+      maxWorkerCount: 1,
+      burstIntervalMs: 0,
+      resourcePoolSize: 0,
+      maxTemporary: Number.POSITIVE_INFINITY,
+      abandonAfterMs: Number.POSITIVE_INFINITY,
+      collector: false,
+      clock,
+    });
+    return manager.on('error', onError);
   }
 
   /** Where others work too, one call may stand in their line, or it would never have its turn. */

@@ -1,11 +1,14 @@
 /** From a task and an input to a call in the engine: everything that can be wrong is found before anything is stored. */
 import { monotonicFactory } from 'ulid';
 import type { Engine, NewCall } from '../engines/index.ts';
+import { isA } from '../go/errors.ts';
 import { isAllowed } from './authorize.ts';
 import { Call } from './call.ts';
 import { definitionOf } from './define-task.ts';
 import type { Definition } from './definition.ts';
-import { ForbiddenError, NotRegisteredError, SubmitStoppedError } from './errors.ts';
+import { ForbiddenError, InvalidInputError, NotRegisteredError, SubmitStoppedError } from './errors.ts';
+import { rootInputs } from './flows/inputs.ts';
+import type { FlowPlan } from './flows/plan.ts';
 import { encodePayload } from './payload.ts';
 import { queueLane } from './queues.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
@@ -90,7 +93,7 @@ export class CallSubmitter {
 
   /** Rejects with what is wrong with a submission, but for what `beforeSubmit` would say. Nothing comes of it. */
   async check(task: AnyTask | string, input: unknown, options: SubmitOptions): Promise<void> {
-    await this.#check(this.#definitionOf(task), input, options, undefined);
+    await this.#check(this.definitionOf(task), input, options, undefined);
   }
 
   /** A call, checked from end to end. Synchronous unless a schema, a hook or a permission isn't. */
@@ -101,7 +104,7 @@ export class CallSubmitter {
     parent: Parent | undefined,
   ): NewCall | Promise<NewCall> {
     const { beforeSubmit } = this.#settings;
-    const definition = this.#definitionOf(task);
+    const definition = this.definitionOf(task);
     if (beforeSubmit !== undefined) return this.#afterHook(beforeSubmit, definition, { input, options }, parent);
     return this.#check(definition, input, options, parent);
   }
@@ -135,11 +138,11 @@ export class CallSubmitter {
   ): NewCall | Promise<NewCall> {
     if (options !== NOTHING) checkSubmitOptions(definition, options);
     const caller = callerOf(options, parent);
-    const { inputSchema, authorize } = definition;
-    if (inputSchema !== undefined || authorize !== undefined) {
+    const { inputSchema, authorize, flow } = definition;
+    if (inputSchema !== undefined || authorize !== undefined || flow !== undefined) {
       const valid = inputSchema === undefined ? undefined : validate(inputSchema, input, 'input');
-      if (valid instanceof Promise || authorize !== undefined) {
-        return this.#admit(definition, input, options, caller, parent, valid);
+      if (valid instanceof Promise || authorize !== undefined || flow !== undefined) {
+        return this.#admit(definition, input, options, caller, parent, inputSchema === undefined ? input : valid);
       }
     }
     return this.#build(definition, input, options, caller, parent);
@@ -153,12 +156,26 @@ export class CallSubmitter {
     parent: Parent | undefined,
     valid: unknown,
   ): Promise<NewCall> {
-    await valid;
+    const taken = await valid;
     if (definition.authorize !== undefined && !(await isAllowed(definition, caller.principals ?? [], input))) {
       const who = caller.principals?.map(({ name }) => name).join(', ') || 'nobody';
       throw new ForbiddenError(`${who} may not run ${definition.name}`);
     }
+    if (definition.flow !== undefined) await this.#checkRoots(definition.flow, taken, caller);
     return this.#build(definition, input, options, caller, parent);
+  }
+
+  /** What can be known to fail of a flow is refused before anything of it is stored. */
+  async #checkRoots(flow: FlowPlan, flowInput: unknown, caller: CallerContext): Promise<void> {
+    for (const { node, input } of rootInputs(flow, flowInput)) {
+      try {
+        await this.#check(this.definitionOf(node.task), input, { ...node.options, context: caller }, undefined);
+      } catch (error) {
+        if (!isA(error, InvalidInputError)) throw error;
+        const message = `the node ${node.name} of the flow ${flow.name} can't begin: ${error.message}`;
+        throw new InvalidInputError(message, { cause: error, issues: error.issues });
+      }
+    }
   }
 
   #build(
@@ -198,7 +215,8 @@ export class CallSubmitter {
     return Math.max(0, Number(runAt) - clock.timeOrigin - clock.now());
   }
 
-  #definitionOf(task: AnyTask | string): Definition {
+  /** What a task is registered as. @throws NotRegisteredError */
+  definitionOf(task: AnyTask | string): Definition {
     const { registry } = this.#settings;
     if (typeof task === 'string') return definitionOf(registry.get(task));
     const { name, version } = definitionOf(task);

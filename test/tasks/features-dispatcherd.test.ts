@@ -1,8 +1,6 @@
 /**
  * Each feature of dispatcherd, by the name of its row in the table of what registered tasks are to be a match for. What
  * it means in all its corners is in the tests of its own; here is that it is there.
- *
- * Not here, as they are of rooms to come: Callbacks, errbacks (flows).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,6 +11,7 @@ import {
   Dispatcher,
   type DuplicatePolicy,
   defineTask,
+  flow,
   memoryEngine,
   NotRegisteredError,
   SubmitStoppedError,
@@ -414,5 +413,29 @@ test(
     const calls = await one.dispatcher.broadcast(task, undefined);
     const results = await Promise.all([...calls.values()].map(({ result }) => result));
     assert.deepEqual(results, ['dispatcher:one', 'dispatcher:two']);
+  }),
+);
+
+test(
+  'dispatcherd: Callbacks, errbacks',
+  withLeakCheck(async () => {
+    const told: string[] = [];
+    const work = defineTask({
+      name: 'work',
+      run: (_ctx, n: number) => {
+        if (n < 0) throw new Error('negative');
+        return n;
+      },
+    });
+    const tell = defineTask({ name: 'tell', run: (_ctx, text: string) => void told.push(text) });
+    const task = flow<number>({ name: 'task' })
+      .node('work', work)
+      .then('callback', tell, { inline: true, input: ({ work }) => `done: ${work}` })
+      .onError('errback', tell, { of: 'work', input: ({ error }) => `failed: ${error.message}` })
+      .build(({ work }) => work);
+    await using rig = await rigOf(task);
+    assert.equal(await rig.dispatcher.call(task, 1), 1);
+    await assert.rejects(rig.dispatcher.call(task, -1), { message: 'negative' });
+    assert.deepEqual(told, ['done: 1', 'failed: negative'], 'no callback after a failure');
   }),
 );

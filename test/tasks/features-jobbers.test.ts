@@ -2,7 +2,7 @@
  * Each feature of Jobbers, by the name of its row in the table of what registered tasks are to be a match for. What it
  * means in all its corners is in the tests of its own; here is that it is there.
  *
- * Not here, as they are of rooms to come: DAG, Mermaid (flows); what of the Admin API needs a network.
+ * Not here: what of the Admin API needs a network.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,6 +12,7 @@ import {
   byHash,
   type CallContext,
   defineTask,
+  flow,
   type InvalidInputError,
   MOVES,
   type QueueMap,
@@ -460,5 +461,52 @@ test(
       code: 'ERR_UNKNOWN_CALL',
       message: /is completed/,
     });
+  }),
+);
+
+test(
+  'Jobbers: DAG',
+  withLeakCheck(async () => {
+    const told: string[] = [];
+    const pages = defineTask({ name: 'pages', run: (_ctx, n: number) => Array.from({ length: n }, (_, i) => i + 1) });
+    const fetch = defineTask({
+      name: 'fetch',
+      run: (_ctx, page: number) => {
+        if (page > 3) throw new Error(`no page ${page}`);
+        return page * 10;
+      },
+    });
+    const collect = defineTask({ name: 'collect', run: (_ctx, all: readonly number[]) => all.reduce((a, b) => a + b) });
+    const merge = defineTask({
+      name: 'merge',
+      run: (_ctx, { pages, sum }: { pages: readonly number[]; sum: number }) => `${pages.length} pages of ${sum}`,
+    });
+    const tell = defineTask({ name: 'tell', run: (_ctx, text: string) => void told.push(text) });
+    const graph = flow<number>({ name: 'graph' })
+      .node('pages', pages)
+      .each('fetched', fetch, { after: 'pages', over: (results) => results.pages })
+      .then('sum', collect)
+      .node('merged', merge, { after: ['pages', 'sum'] })
+      .onError('told', tell, { of: 'fetched', input: ({ error }) => error.message })
+      .build(({ merged }) => merged);
+    await using rig = await rigOf(graph);
+    assert.equal(await rig.dispatcher.call(graph, 3), '3 pages of 60');
+    assert.deepEqual(told, []);
+    await assert.rejects(rig.dispatcher.call(graph, 4), { message: 'no page 4' });
+    assert.deepEqual(told, ['no page 4']);
+  }),
+);
+
+test(
+  'Jobbers: Mermaid',
+  withLeakCheck(async () => {
+    const graph = flow({ name: 'graph' }).node('first', echo).then('then', hangs).build();
+    await using rig = await rigOf(graph);
+    const run = await rig.dispatcher.submit(graph, 1);
+    await settle();
+    const text = graph.toMermaid(await rig.dispatcher.flows.get(run.id));
+    for (const line of ['n0["first"]', 'n1["then"]', 'n0 --> n1', 'class n0 completed', 'class n1 running']) {
+      assert.ok(text.includes(`  ${line}\n`), line);
+    }
   }),
 );

@@ -2,8 +2,6 @@
  * Each feature of mycorda's tasks, by the name of its row in the table of what registered tasks are to be a match for,
  * and each failure that its notes list. What it means in all its corners is in the tests of its own; here is that it is
  * there.
- *
- * Not here, as they are of rooms to come: Stage outputs (flows).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,6 +12,7 @@ import {
   Dispatcher,
   defineTask,
   ForbiddenError,
+  flow,
   InvalidInputError,
   memoryEngine,
   NotRegisteredError,
@@ -380,5 +379,22 @@ test(
     assert.equal((await here.control.ping()).get('there')?.isSilent, false, 'ping');
     assert.equal((await here.control.status()).dispatchers[0]?.state, 'running');
     await here.stop();
+  }),
+);
+
+test(
+  'mycorda: Stage outputs',
+  withLeakCheck(async () => {
+    const stage = defineTask({ name: 'stage', run: (_ctx: CallContext, text: string) => text.toUpperCase() });
+    const build = flow<string>({ name: 'build' })
+      .node('compile', stage)
+      .node('test', stage, { after: 'compile', input: ({ compile }) => `tests of ${compile}` })
+      .node('pack', stage, {
+        after: ['compile', 'test'],
+        input: (by, source) => `${by.compile}, ${by.test}, ${source}`,
+      })
+      .build();
+    await using rig = await rigOf(build);
+    assert.equal(await rig.dispatcher.call(build, 'a'), 'A, TESTS OF A, A');
   }),
 );

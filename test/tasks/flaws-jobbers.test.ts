@@ -1,12 +1,9 @@
 /**
  * The flaws of Jobbers that its table names: that registered tasks haven't got them.
- *
- * Not here, as they are of rooms to come: "a failed predecessor hangs the fan-in", "cycles end in RecursionError", "specs
- * double per stacked diamond" (flows).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { defineTask, memoryEngine } from '../../src/tasks/index.ts';
+import { defineTask, type Flow, flow, memoryEngine } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import {
   deferred,
@@ -185,5 +182,62 @@ test(
     await using _ = await day();
     await clock.advance(60_000);
     assert.deepEqual(runs, ['01:00', '11:00'], 'one for all of them');
+  }),
+);
+
+test(
+  'Jobbers flaw: a failed predecessor hangs the fan-in',
+  withLeakCheck(async () => {
+    const bad = failing(9);
+    for (const onFailure of ['fail', 'skip'] as const) {
+      const graph = flow({ name: 'graph' })
+        .node('good', echo)
+        .node('bad', bad, { onFailure })
+        .node('fan-in', echo, { after: ['good', 'bad'] })
+        .build();
+      await using rig = await rigOf(graph);
+      const run = await rig.dispatcher.submit(graph, 1);
+      await settle();
+      const { nodes } = (await rig.dispatcher.flows.get(run.id))!;
+      const fanIn = onFailure === 'fail' ? 'failed' : 'skipped';
+      assert.deepEqual(
+        [run.status, nodes['fan-in']!.state],
+        [onFailure === 'fail' ? 'deadLettered' : 'completed', fanIn],
+      );
+    }
+  }),
+);
+
+// biome-ignore lint/suspicious/noExplicitAny: names that the compiler can't know
+type Loose = any;
+
+test('Jobbers flaw: cycles end in RecursionError', () => {
+  let ring: Loose = flow({ name: 'ring' });
+  for (let i = 0; i < 20_000; i++) ring = ring.node(`${i}`, echo, { after: `${(i + 1) % 20_000}` });
+  assert.throws(() => ring.build(), {
+    name: 'TypeError',
+    message: /^the flow ring has a cycle: (\d+ -> ){19}\(19981 more\) -> \d+$/,
+  });
+});
+
+test(
+  'Jobbers flaw: specs double per stacked diamond',
+  withLeakCheck(async () => {
+    const sizeOf = async (diamonds: number) => {
+      let graph: Loose = flow({ name: 'graph' }).node('0', echo);
+      for (let i = 0; i < diamonds; i++) {
+        graph = graph.node(`left ${i}`, echo, { after: `${i}`, input: () => 1 });
+        graph = graph.node(`right ${i}`, echo, { after: `${i}`, input: () => 1 });
+        graph = graph.node(`${i + 1}`, echo, { after: [`left ${i}`, `right ${i}`], input: () => 1 });
+      }
+      const task = graph.build() as Flow;
+      await using rig = await rigOf(task);
+      await rig.dispatcher.call(task, 1);
+      await settle();
+      const all = await rig.engine.scan({}, { limit: 1_000 });
+      return JSON.stringify(all).length;
+    };
+    const [one, two, ten] = [await sizeOf(1), await sizeOf(2), await sizeOf(10)];
+    assert.ok(ten - one <= 9.2 * (two - one), `${one} ${two} ${ten}`);
   }),
 );
