@@ -2,7 +2,7 @@
  * Where a dispatcher is spoken to: it does what it is told by others on the engine. What can be said is the list of
  * commands here, and nothing else: a message never names something to be looked up and called.
  */
-import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import type { Engine } from '../../engines/index.ts';
 import { COUNT, checkNumber, checkOneOf } from '../checks.ts';
 import type { Consumer } from '../consumer.ts';
@@ -106,8 +106,8 @@ let known: string | undefined;
 function version(): string {
   if (known === undefined) {
     try {
-      const file = new URL('../../../package.json', import.meta.url);
-      known = String((JSON.parse(readFileSync(file, 'utf8')) as { version?: unknown }).version);
+      const { version } = createRequire(import.meta.url)('errand/package.json') as { version?: unknown };
+      known = String(version);
     } catch {
       known = 'unknown';
     }

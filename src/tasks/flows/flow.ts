@@ -31,6 +31,7 @@ export interface FlowOptions<I, P>
     | 'concurrency'
     | 'authorize'
     | 'retain'
+    | 'observe'
   > {
   /** Unique together with the version, among all tasks. */
   readonly name: string;
@@ -74,6 +75,7 @@ const OPTIONS: Readonly<Record<keyof FlowOptions<never, never>, true>> = {
   deadLetter: true,
   authorize: true,
   retain: true,
+  observe: true,
 };
 
 /**
@@ -95,7 +97,8 @@ export function flow<P = unknown, I = P>(options: FlowOptions<I, P>): FlowBuilde
   checkObject('options', options);
   checkNames('a flow', options, Object.keys(OPTIONS));
   const { deadLetter = true } = options;
-  const given = { ...options, deadLetter, run: () => {} } as unknown as Given;
+  // How often it is told where the nodes stand is for the publisher to say.
+  const given = { ...options, deadLetter, heartbeatEveryMs: 0, run: () => {} } as unknown as Given;
   // All that is wrong beside the graph is found here.
   const definition = complete(given);
   return newBuilder<I, P>((nodes, output) => new FlowTask(definition, nodes, output) as never);

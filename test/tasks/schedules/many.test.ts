@@ -167,6 +167,8 @@ function watched(engine: Engine, tell: (name: string, isBefore: boolean) => void
       const work = (...args: unknown[]) => (value as (...args: unknown[]) => Promise<unknown>).apply(engine, args);
       if (!(STEPS.skip as readonly string[]).includes(name)) return work;
       return async (...args: unknown[]) => {
+        // What control keeps is nothing of a tick's.
+        if (String(args[0]).startsWith('control:')) return work(...args);
         const result = await around(name, () => work(...args));
         if (name !== 'lock' || result === undefined) return result;
         const lock = result as { release(): Promise<void> };
