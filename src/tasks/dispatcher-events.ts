@@ -91,6 +91,12 @@ export class Events {
     }
   }
 
+  /** An operation of the engine has failed. */
+  engineFailed(error: unknown, failures: number): void {
+    this.log('warn', 'the engine has failed', error);
+    this.emit('engineFailed', { error, failures });
+  }
+
   /** Tells the logger and the `error` event. */
   report(error: unknown, what: string): void {
     this.log('error', what, error);

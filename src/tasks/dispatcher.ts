@@ -1,13 +1,10 @@
-/** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them. It only wires them. */
-import { setMaxListeners } from 'node:events';
-import type { CallFilter, Delivery, Engine, Failure, FetchRequest } from '../engines/index.ts';
+/** The dispatcher: registered tasks, an engine where their calls wait, and managers that run them, as users see it. */
+import type { CallFilter, Engine } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
 import type { DispatcherMetrics } from '../metrics/dispatcher-metrics.ts';
 import type { Call } from './call.ts';
 import { type Canceled, cancelAll } from './cancel.ts';
-import type { Ending } from './conclusion.ts';
-import { Consumer } from './consumer.ts';
 import { Broadcaster, type BroadcastOptions } from './control/broadcast.ts';
 import { Control } from './control/control.ts';
 import { Station } from './control/station.ts';
@@ -22,23 +19,21 @@ import {
 import { errorToJson } from './error-json.ts';
 import { cancelCall } from './flows/cancel-nodes.ts';
 import { Flows } from './flows/flows.ts';
-import { FLOWS } from './flows/ids.ts';
-import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
-import { checkQueues, ownQueue, type QueueMap } from './queues.ts';
+import { checkQueues, type QueueMap } from './queues.ts';
 import { Calls, DeadLetters } from './records.ts';
 import type { AnyTask, TaskRegistry } from './registry.ts';
-import { type Parent, Run, type RunHost } from './run.ts';
+import type { Parent } from './run.ts';
+import { Runner } from './runner.ts';
 import type { Schedule } from './schedules/schedule.ts';
 import type { EveryOptions, OnStartOptions, ScheduledInput, ScheduleOptions } from './schedules/schedule-options.ts';
 import { Schedules } from './schedules/schedules.ts';
-import { endRuns, KILL_MS, type StopTimes, within } from './shutdown.ts';
+import { KILL_MS, type StopTimes, within } from './shutdown.ts';
 import type { DispatcherEventType, EventOptions, EventStream } from './signals/event-stream.ts';
 import { EventStreams } from './signals/event-streams.ts';
 import { type Instrument, instrumentBy } from './signals/instrument.ts';
 import { observedEngine } from './signals/observed-engine.ts';
 import { Signals } from './signals/signals.ts';
-import { Staff } from './staff.ts';
 import { CallSubmitter } from './submitter.ts';
 import type { SubmitOptions, Task } from './types.ts';
 
@@ -88,32 +83,21 @@ export class Dispatcher {
   readonly #settings: DispatcherSettings;
   readonly #engine: Engine;
   readonly #submitter: CallSubmitter;
-  readonly #consumer: Consumer;
-  readonly #limits: Limits;
-  readonly #staff: Staff;
+  readonly #runner: Runner;
   readonly #station: Station;
   readonly #broadcaster: Broadcaster;
   readonly #events: Events;
   readonly #signals: Signals;
   readonly #streams: EventStreams;
-  readonly #stopping = new AbortController();
-  readonly #host: RunHost;
   #state: DispatcherState = 'new';
   #started: Promise<void> | undefined;
   #stopped: Promise<DispatcherStopSummary> | undefined;
   #letProcessGo: (() => void) | undefined;
-  readonly #sinceStop = { completed: 0, failed: 0, canceled: 0, requeued: 0 };
-  /** Whether anything was fetched since there was nothing. */
-  #hasFound = false;
-  /** Whether anything has run here since it was idle. */
-  #hasRun = false;
 
   /** @throws TypeError or RangeError when an option is wrong, or a task is registered twice */
   constructor(options: DispatcherOptions) {
     const settings = checkDispatcherOptions(options);
-    const { registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
-    // Every run may listen: it is no leak that Node has to warn of.
-    setMaxListeners(0, this.#stopping.signal);
+    const { registry, name } = settings;
     this.#settings = settings;
     const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.#signals = new Signals(settings.engine.clock, registry, report);
@@ -126,11 +110,6 @@ export class Dispatcher {
     this.#submitter = new CallSubmitter({ ...settings, engine });
     this.#events = new Events(settings.logger);
     this.#streams = new EventStreams(engine, this.#events);
-    const changed = (): void => {
-      this.#events.log('info', 'control has changed the queues');
-      this.#consumer.wake();
-    };
-    this.#limits = new Limits({ name, engine, registry, order, queues, changed });
     this.#broadcaster = new Broadcaster({ engine, submitter: this.#submitter, report });
     this.schedules = new Schedules({
       engine,
@@ -144,68 +123,30 @@ export class Dispatcher {
       },
       report,
       warn: (what) => this.#events.log('warn', what),
-      failed: (error, failures) => this.#engineFailed(error, failures),
+      failed: (error, failures) => this.#events.engineFailed(error, failures),
     });
-    this.#staff = new Staff({
-      clock: engine.clock,
-      concurrency,
-      managers,
-      hasFlows: () => registry.hasFlows,
-      onRoom: () => this.#consumer.wake(),
-      onError: (error) => report(error, 'something failed beside a run'),
-    });
-    this.#host = {
-      stopping: this.#stopping.signal,
-      maxPayloadBytes,
-      hooks,
-      clock: engine.clock,
+    this.#runner = new Runner({
+      settings,
+      engine,
+      events: this.#events,
       signals: this.#signals,
-      engine,
-      report,
-      failed: (error, failures) => this.#engineFailed(error, failures),
-      holds: ({ lease }) => this.#consumer.holds(lease),
-      definitionOf: (task) => this.#submitter.definitionOf(task),
-      prepare: async (task, input, options, parent) => this.#submitter.prepare(task, input, options, parent),
-      end: ({ lease }, what) => this.#consumer.end(lease, what),
-      tell: ({ lease }, what) => this.#consumer.tell(lease, what),
-      update: ({ lease }, update) => engine.update(lease, update),
+      submitter: this.#submitter,
       submit: (task, input, options, parent) => this.#submit(task, input, options, parent),
-      begun: (run) => this.#begun(run),
-      freed: (run) => this.#freed(run),
-      ended: (run, ending) => this.#ended(run, ending),
-    };
-    this.#consumer = new Consumer(
-      name,
-      engine,
-      {
-        prepare: (isKnown) => this.#limits.tell(isKnown),
-        room: () => this.#staff.room(),
-        plan: (max) => [{ name: ownQueue(name), max }, ...this.#limits.queues.plan(max)],
-        polled: () => this.#limits.lookAgain(),
-        message: (text) => this.#station.messenger.hear(text),
-        fetched: (request, deliveries) => this.#fetched(request, deliveries),
-        idle: () => this.#idle(),
-        accept: (delivery) => this.#accept(delivery),
-        launch: (run) => this.#launch(run),
-        failed: (error, failures) => this.#engineFailed(error, failures),
-        report,
-        ready: () => this.#events.emit('ready'),
-      },
-      leaseMs,
-    );
+      hear: (message) => this.#station.messenger.hear(message),
+    });
     this.#station = new Station({
       engine,
       name,
       state: () => this.#state,
-      consumer: () => this.#consumer,
-      limits: this.#limits,
-      staff: this.#staff,
+      consumer: () => this.#runner.consumer,
+      limits: this.#runner.limits,
+      staff: this.#runner.staff,
       events: this.#events,
     });
     this.control = new Control({
       engine,
       messenger: this.#station.messenger,
-      names: () => this.#limits.names(),
+      names: () => this.#runner.limits.names(),
       changed: (what) => this.#events.log('info', what),
       cancel: (which, reason) => this.cancel(which, reason),
     });
@@ -230,7 +171,6 @@ export class Dispatcher {
     if (this.#started === undefined) {
       this.#state = 'running';
       this.#letProcessGo = holdProcess();
-      this.#staff.start();
       this.schedules.start();
       this.#station.started();
       this.#events.log('info', `dispatcher ${this.name} starts`);
@@ -350,9 +290,8 @@ export class Dispatcher {
   async setQueues(queues: QueueMap): Promise<void> {
     checkQueues(queues);
     this.#refuseAfterStop(undefined);
-    await this.#limits.set(queues);
+    await this.#runner.setQueues(queues);
     this.#events.log('info', `dispatcher ${this.name} takes from ${Object.keys(queues).join(', ') || 'no queue'}`);
-    this.#consumer.wake();
   }
 
   /**
@@ -365,7 +304,7 @@ export class Dispatcher {
       this.#stopped ??= new Promise((resolve, reject) => {
         // In the next microtask, as those who are told may stop it as well.
         this.#state = 'stopping';
-        this.#consumer.drain();
+        this.#runner.drain();
         const scheduled = this.schedules.stop();
         queueMicrotask(() => this.#stop(times, scheduled).then(resolve, reject));
       });
@@ -383,6 +322,12 @@ export class Dispatcher {
   /** Listens. What a listener throws, or rejects with, goes to the `error` event and the logger. */
   on<E extends keyof DispatcherEvents>(event: E, listener: (...args: DispatcherEvents[E]) => void): this {
     this.#events.on(event, listener);
+    return this;
+  }
+
+  /** Listens no more. */
+  off<E extends keyof DispatcherEvents>(event: E, listener: (...args: DispatcherEvents[E]) => void): this {
+    this.#events.off(event, listener);
     return this;
   }
 
@@ -411,12 +356,6 @@ export class Dispatcher {
     return this.#signals.attach(instrument);
   }
 
-  /** Listens no more. */
-  off<E extends keyof DispatcherEvents>(event: E, listener: (...args: DispatcherEvents[E]) => void): this {
-    this.#events.off(event, listener);
-    return this;
-  }
-
   // ---- submitting -----------------------------------------------------------------------------------------------------
 
   async #submit(
@@ -440,106 +379,38 @@ export class Dispatcher {
   // ---- the beginning --------------------------------------------------------------------------------------------------
 
   async #start(): Promise<void> {
-    await this.#consumer.start();
+    await this.#runner.start();
     // Nobody need wait for it.
     void this.#broadcaster.sweep();
-  }
-
-  // ---- running --------------------------------------------------------------------------------------------------------
-
-  #fetched(request: FetchRequest, deliveries: readonly Delivery[]): void {
-    this.#limits.queues.fetched(request, deliveries);
-    for (const { record } of deliveries) this.#signals.metrics.selected(record.task, record.queue);
-    if (deliveries.length > 0) this.#hasFound = true;
-    // What there was no room for may be waiting.
-    else if (this.#hasFound && request.queues.length > this.#limits.queues.open && hasRoom(request)) {
-      this.#hasFound = false;
-      this.#events.emit('empty');
-    }
-  }
-
-  #accept(delivery: Delivery): Run | Failure {
-    const { task, version } = delivery.record;
-    try {
-      const run = new Run(this.#host, delivery, this.tasks.resolve(task, version));
-      const obstacle = run.obstacle();
-      if (obstacle === undefined) return run;
-      this.#signals.refused(delivery.record, obstacle);
-      return obstacle;
-    } catch (error) {
-      // Whoever has the task can resubmit it.
-      const failure: Failure = { error: errorToJson(error), then: 'deadLettered' };
-      this.#signals.refused(delivery.record, failure, error);
-      return failure;
-    }
-  }
-
-  #launch(run: Run): void {
-    this.#hasRun = true;
-    if (run.record.manager !== FLOWS) this.#limits.queues.began(run.record.queue);
-    this.#staff.launch(run);
-  }
-
-  #begun(run: Run): void {
-    if (this.#events.logs('debug')) this.#events.log('debug', `call ${run.record.id} of ${run.record.task} begins`);
-    if (this.#staff.begun(run)) this.#consumer.wake();
-  }
-
-  #freed(run: Run): void {
-    this.#staff.freed(run);
-    if (run.record.manager !== FLOWS) this.#limits.queues.ended(run.record.queue);
-    this.#consumer.wake();
-  }
-
-  #ended({ lease, record }: Run, ending: Ending): void {
-    if (this.#events.logs('debug')) this.#events.log('debug', `call ${record.id} of ${record.task} is ${ending}`);
-    this.#consumer.forget(lease);
-    if (this.#state === 'stopping' && ending !== 'lost') {
-      this.#sinceStop[ending === 'retried' ? 'failed' : ending]++;
-    }
-    if (this.#consumer.size > 0 || !this.#events.listens('idle')) return;
-    if (this.#state === 'stopping') this.#idle();
-    // Only another look can tell whether there is more.
-    else this.#consumer.wake();
-  }
-
-  #idle(): void {
-    if (!this.#hasRun || !this.#staff.isIdle) return;
-    this.#hasRun = false;
-    this.#events.emit('idle');
-  }
-
-  #engineFailed(error: unknown, failures: number): void {
-    this.#events.log('warn', 'the engine has failed', error);
-    this.#events.emit('engineFailed', { error, failures });
   }
 
   // ---- the end --------------------------------------------------------------------------------------------------------
 
   async #stop(times: StopTimes, scheduled: Promise<void>): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
+    const { consumer, staff } = this.#runner;
     const reason = new ShutdownError('the dispatcher is stopping');
     this.#events.log('info', `dispatcher ${this.name} stops`);
     this.#broadcaster.close();
-    this.#stopping.abort(reason);
-    await endRuns(this.#consumer, reason, times, clock);
+    await this.#runner.endRuns(reason, times);
     await within(KILL_MS, scheduled, clock);
-    const left = this.#consumer.size;
+    const left = consumer.size;
     try {
       await within(KILL_MS, this.#leave(), clock);
-      await this.#staff.end(reason);
+      await staff.end(reason);
       if (this.#settings.ownsEngine) await this.#engine.close();
     } finally {
       this.#state = 'stopped';
       this.#streams.end();
       this.#letProcessGo?.();
     }
-    return { ...this.#sinceStop, left };
+    return { ...this.#runner.sinceDrain, left };
   }
 
   async #leave(): Promise<void> {
-    const { isAlive } = this.#consumer;
-    await this.#consumer.leave();
+    const { consumer } = this.#runner;
+    const { isAlive } = consumer;
+    await consumer.leave();
     if (!isAlive || this.#settings.ownsEngine) return;
     try {
       await this.#broadcaster.left(this.name);
@@ -547,9 +418,4 @@ export class Dispatcher {
       this.#events.report(error, 'broadcasts to this dispatcher could not be canceled');
     }
   }
-}
-
-/** On each of its managers. */
-function hasRoom({ room }: FetchRequest): boolean {
-  return Object.values(room).every((count) => count > 0);
 }
