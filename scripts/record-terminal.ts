@@ -43,10 +43,8 @@ if (values.out === undefined || line === '') throw new Error('it takes --out FIL
 const looks = await record(line, values.columns, values.rows);
 const [halfway, end] = choose(looks);
 refuseMachine(halfway + end);
-const frames = [
-  { title: 'at work', screen: halfway },
-  { title: 'done', screen: end },
-];
+// A command that says all at its end is shown once.
+const frames = [...(halfway === end ? [] : [{ title: 'at work', screen: halfway }]), { title: 'done', screen: end }];
 writeFileSync(values.out, drawTerminals(line, frames, Number(values.columns)));
 console.log(`${values.out}: of ${looks.length} looks at the terminal, one halfway and the last`);
 

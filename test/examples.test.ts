@@ -217,8 +217,8 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
   },
 };
 
-/** Modules for `errand map`, those that run until they are told to end, and one that says too much have tests of their own. */
-const OTHERS = ['fetch.ts', 'jobs.ts', 'measure.js', 'telemetry.ts', 'web-server.ts'];
+/** Modules for `errand map`, those that run until they are told to end, and those whose words vary have tests of their own. */
+const OTHERS = ['fetch.ts', 'ingest.ts', 'jobs.ts', 'measure.js', 'nightly-report.ts', 'telemetry.ts', 'web-server.ts'];
 
 /** So large that it is never read to its end, and takes no place on the disk: a sparse file. */
 const ENDLESS = 2 ** 38;
@@ -345,6 +345,79 @@ describe('example', { concurrency: 2, timeout: 60_000 }, () => {
       assert.match(program.stdout, /stopping\nstopped: 0 completed, 1 back in the queue, 0 left\n$/);
       assert.equal(program.stderr, '');
     });
+  });
+
+  describe('nightly-report', () => {
+    test('fails for the page that is none, and is resumed with that page alone when it is mended', async (t) => {
+      const program = start(t, 'examples/nightly-report.ts');
+      assert.equal(await program.ended, 0, program.stderr);
+      assert.equal(program.stderr, '');
+      const count = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).length + 1;
+      assert.deepEqual(program.stdout.replace(/\d+ words; .*/, 'WORDS').split('\n'), [
+        'report.nightly:1 cron 0 2 * * * in Europe/Berlin runs next at 02:00 in Berlin; now it runs out of turn',
+        'failed: broken.md is a folder',
+        '',
+        ...pictureOf(`${count - 1} of ${count}, 1 failed`, [
+          '  classDef completed fill:#dafbe1,stroke:#1a7f37,color:#24292f',
+          '  class n0,n4 completed',
+          '  classDef failed fill:#ffebe9,stroke:#cf222e,color:#24292f',
+          '  class n1,n2,n3 failed',
+        ]),
+        'a dead letter: report.nightly, broken.md is a folder',
+        '',
+        `mended, and resubmitted: ${count} pages, WORDS`,
+        'pages read again: 1',
+        '',
+        ...pictureOf(`${count} of ${count}`, [
+          '  classDef completed fill:#dafbe1,stroke:#1a7f37,color:#24292f',
+          '  class n0,n1,n2,n3 completed',
+          '  classDef skipped fill:#ffffff,stroke:#8c959f,color:#8c959f,stroke-dasharray:4 3',
+          '  class n4 skipped',
+        ]),
+        '',
+      ]);
+    });
+
+    function pictureOf(measured: string, states: readonly string[]): string[] {
+      return [
+        'flowchart LR',
+        '  n0["list"]',
+        `  n1[["measure<br/>${measured}"]]`,
+        '  n2["summarize"]',
+        '  n3["send"]',
+        '  n4("alarm")',
+        '  n0 --> n1',
+        '  n1 --> n2',
+        '  n2 --> n3',
+        '  n1 -. on error .-> n4',
+        ...states,
+        '',
+      ];
+    }
+  });
+
+  test('ingest: each tenant has its turns, all but what has nothing of its own is stored, and nothing is left', async (t) => {
+    const program = start(t, 'examples/ingest.ts');
+    assert.equal(await program.ended, 0, program.stderr);
+    assert.equal(program.stderr, '');
+    const lines = program.stdout.trimEnd().split('\n');
+    const all = readdirSync(join(ROOT, 'src'), { recursive: true }).map(String);
+    const documents = all.filter((name) => name.endsWith('.ts') && /[\\/]/.test(name));
+    const indexes = documents.filter((name) => name.endsWith('index.ts'));
+    const tenants = lines.slice(0, -2).map((line) => line.match(/^(\S+) +(\d+) \|([ ▁▂▃▄▅▆▇█]+)\|$/)!);
+    const sizes = Object.fromEntries(tenants.map(([, tenant, size]) => [tenant, Number(size)]));
+    const expected: Record<string, number> = {};
+    for (const name of documents) {
+      const [tenant] = name.split(/[\\/]/);
+      expected[tenant!] = (expected[tenant!] ?? 0) + 1;
+    }
+    assert.deepEqual(sizes, expected);
+    const [, , size, drawn] = tenants[0]!;
+    assert.ok(drawn!.replaceAll(' ', '').length >= Number(size) / 10, 'the largest takes its time');
+    assert.deepEqual(lines.slice(-2), [
+      `${documents.length - indexes.length} of ${documents.length} documents stored, 1 came twice`,
+      'left when it stopped: 0',
+    ]);
   });
 
   describe('telemetry', () => {

@@ -12,9 +12,13 @@ import { pathToFileURL } from 'node:url';
 import { format } from 'node:util';
 import * as errand from 'errand';
 import { withLeakCheck } from 'errand/testing';
+import { register } from 'tsx/esm/api';
 import { mapCommand } from '../src/cli/map-command.ts';
 import { ROOT, start } from './programs.ts';
 import { modulesOf, removeSnippets, SNIPPET_DIR, snippetsOf, writeSnippets } from './snippets.ts';
+
+// For the snippets, which are in TypeScript.
+register();
 
 const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)]
   .filter((name) => name.endsWith('.md'))
