@@ -14,6 +14,8 @@ export class CallStore {
   #newest: StoredCall | undefined = undefined;
   /** Apart, as they are looked for among all others, and are few. */
   readonly #deadLetters = new Set<StoredCall>();
+  /** Those that other calls have submitted, by these: as the nodes of a flow are looked for by its run. */
+  readonly #children = new Map<string, Set<StoredCall>>();
   readonly #counts = Object.fromEntries(Object.keys(MOVES).map((state) => [state, 0])) as Record<CallState, number>;
   readonly #watchers = new Map<string, Set<Watcher>>();
   /** Of all calls. */
@@ -39,6 +41,7 @@ export class CallStore {
     call.older = this.#newest;
     if (this.#newest !== undefined) this.#newest.newer = call;
     this.#newest = call;
+    if (call.parentId !== undefined) this.#adopt(call.parentId, call);
     this.#counts.submitted++;
     this.#note(call, 'state');
   }
@@ -51,6 +54,10 @@ export class CallStore {
     else newer.older = older;
     this.#counts[call.state]--;
     this.#deadLetters.delete(call);
+    if (call.parentId === undefined) return;
+    const siblings = this.#children.get(call.parentId)!;
+    siblings.delete(call);
+    if (siblings.size === 0) this.#children.delete(call.parentId);
   }
 
   /** The one place where a call changes its state; all else about it must be set by then. */
@@ -138,6 +145,7 @@ export class CallStore {
     this.#calls.clear();
     this.#newest = undefined;
     this.#deadLetters.clear();
+    this.#children.clear();
     const watchers = [...this.#watchersOfAll, ...[...this.#watchers.values()].flatMap((its) => [...its])];
     this.#watchers.clear();
     this.#watchersOfAll.clear();
@@ -160,13 +168,20 @@ export class CallStore {
   }
 
   /** Those that alone can match, if that can be known. */
-  #few({ id, state }: CallFilter): StoredCall[] | undefined {
+  #few({ id, state, parentId }: CallFilter): StoredCall[] | undefined {
     if (id !== undefined) {
       const ids = typeof id === 'string' ? [id] : [...new Set(id)];
       return ids.map((each) => this.#calls.get(each)).filter((call) => call !== undefined);
     }
+    if (parentId !== undefined) return [...(this.#children.get(parentId) ?? [])];
     const only = typeof state === 'object' && state.length === 1 ? state[0] : state;
     return only === 'deadLettered' ? [...this.#deadLetters] : undefined;
+  }
+
+  #adopt(parentId: string, call: StoredCall): void {
+    const siblings = this.#children.get(parentId);
+    if (siblings === undefined) this.#children.set(parentId, new Set([call]));
+    else siblings.add(call);
   }
 
   #note(call: StoredCall, type: 'state' | 'update'): void {

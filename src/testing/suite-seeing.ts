@@ -187,6 +187,15 @@ const seen: readonly Scenario[] = [
       assert.equal(await ids({}, { limit: 2, after: '4' }), '32');
       assert.equal(await ids({}, { limit: 9, after: '0' }), '');
       await assert.rejects(engine.scan({}, { after: 'nobody' }), UnknownCallError);
+      assert.equal(await ids({ parentId: '0', queue: 'default' }), '4');
+      assert.equal(await ids({ parentId: '0' }, { after: '5' }), '4');
+      assert.equal(await ids({ parentId: '1' }), '');
+      await engine.cancel('5', ERROR);
+      await engine.remove({ parentId: '0' });
+      assert.equal(await ids({ parentId: '0' }), '4');
+      await engine.cancel('4', ERROR);
+      assert.deepEqual(await engine.remove({ id: '4' }), ['4']);
+      assert.equal(await ids({ parentId: '0' }), '');
       await engine.submitMany(Array.from({ length: 100 }, () => world.call()));
       assert.equal((await engine.scan({})).length, 100);
     },
