@@ -2,8 +2,9 @@
 export type { TaskContext } from './context.ts';
 export { MaxRetriesError, QueueFullError, ResourceError, ShutdownError, ThreadCrashError } from './errors.ts';
 export type { TaskHandle } from './handle.ts';
-export { type SignalDisposer, TaskManager } from './manager.ts';
+export { TaskManager } from './manager.ts';
 export type { TaskMap } from './map.ts';
+export type { SignalDisposer } from './process-signals.ts';
 export { decide, type ScalingPolicy, type ScalingState } from './scaling.ts';
 export type { TaskStream } from './stream.ts';
 export type {

@@ -15,12 +15,12 @@ import {
   checkFunction,
   checkManagerOptions,
   checkResize,
-  checkSignalNames,
   checkSize,
   checkStopOptions,
   checkWaitOptions,
   checkWorkerCounts,
 } from './options.ts';
+import { ENDING_SIGNALS, onEndingSignals, type SignalDisposer, type SignalListeners } from './process-signals.ts';
 import { Scaling } from './scaling.ts';
 import { Scheduler } from './scheduler.ts';
 import { Shutdown } from './shutdown.ts';
@@ -41,17 +41,6 @@ import type {
 import { GONE, type Worker } from './worker.ts';
 
 /**
- * One Ctrl-C can arrive twice, milliseconds apart: from the terminal, which sends it to the whole process group, and
- * from npm, which hands it on to its script.
- */
-const ECHO_MS = 50;
-
-/** Undoes `stopOnSignals`: call it, or let `using` do so. */
-export interface SignalDisposer extends Disposable {
-  (): void;
-}
-
-/**
  * Runs tasks on workers that each own a resource (a connection, a browser, a thread), by priority, under a bound, with
  * a context to cancel each. After Tasker (Go).
  *
@@ -67,7 +56,7 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
   readonly #events = new EventEmitter({ captureRejections: true });
   readonly #collectors: readonly MetricsCollector[];
   readonly #parent: CancelScope | undefined;
-  readonly #signalDisposers = new Set<SignalDisposer>();
+  readonly #signalDisposers: SignalListeners = new Set();
 
   /** Throws TypeError or RangeError, naming the option and the value, for what is wrong in `options`. */
   constructor(options: TaskManagerOptions<R> = {}) {
@@ -140,33 +129,18 @@ export class TaskManager<R = undefined> extends Submitter<R> implements AsyncDis
    * Stops at the first of these process signals and kills at the second (an echo of the first within 50 ms aside). Returns what undoes it; the end of the manager
    * does so too.
    */
-  stopOnSignals(
-    signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGQUIT'],
-    options?: StopOptions,
-  ): SignalDisposer {
+  stopOnSignals(signals: readonly NodeJS.Signals[] = ENDING_SIGNALS, options?: StopOptions): SignalDisposer {
     const { state } = this.#scheduler;
     if (state === 'stopped' || state === 'killed') {
       throw new TypeError(`stopOnSignals() makes no sense once the manager is ${state}`);
     }
-    checkSignalNames(signals);
     if (options !== undefined) checkStopOptions(options);
-    let first: { readonly signal: NodeJS.Signals; readonly at: number } | undefined;
-    const onSignal = (signal: NodeJS.Signals): void => {
-      const at = performance.now();
-      if (first === undefined) {
-        first = { signal, at };
-        void this.stop(options);
-      } else if (signal !== first.signal || at - first.at > ECHO_MS)
-        void this.kill(`${signal} received while stopping`);
-    };
-    for (const signal of signals) process.on(signal, onSignal);
-    const undo = (): void => {
-      for (const signal of signals) process.off(signal, onSignal);
-      this.#signalDisposers.delete(disposer);
-    };
-    const disposer: SignalDisposer = Object.assign(undo, { [Symbol.dispose]: undo });
-    this.#signalDisposers.add(disposer);
-    return disposer;
+    return onEndingSignals(
+      signals,
+      this.#signalDisposers,
+      () => void this.stop(options),
+      (signal) => void this.kill(`${signal} received while stopping`),
+    );
   }
 
   /** Starts nothing more of the queue; what runs goes on, `runTask` too. Throws TypeError when the manager is ending. */

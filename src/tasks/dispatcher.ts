@@ -2,6 +2,12 @@
 import type { CallFilter, Engine } from '../engines/index.ts';
 import { holdProcess } from '../go/clock.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
+import {
+  ENDING_SIGNALS,
+  onEndingSignals,
+  type SignalDisposer,
+  type SignalListeners,
+} from '../manager/process-signals.ts';
 import type { DispatcherMetrics } from '../metrics/dispatcher-metrics.ts';
 import type { Call } from './call.ts';
 import { type Canceled, cancelAll } from './cancel.ts';
@@ -28,7 +34,7 @@ import { Runner } from './runner.ts';
 import type { Schedule } from './schedules/schedule.ts';
 import type { EveryOptions, OnStartOptions, ScheduledInput, ScheduleOptions } from './schedules/schedule-options.ts';
 import { Schedules } from './schedules/schedules.ts';
-import { KILL_MS, type StopTimes, within } from './shutdown.ts';
+import { KILL_MS, type Shutdown, type StopTimes, within } from './shutdown.ts';
 import type { DispatcherEventType, EventOptions, EventStream } from './signals/event-stream.ts';
 import { EventStreams } from './signals/event-streams.ts';
 import { type Instrument, instrumentBy } from './signals/instrument.ts';
@@ -93,6 +99,10 @@ export class Dispatcher {
   #started: Promise<void> | undefined;
   #stopped: Promise<DispatcherStopSummary> | undefined;
   #letProcessGo: (() => void) | undefined;
+  /** How long a stop may take; the shortest counts. */
+  readonly #times: StopTimes[] = [];
+  #shutdown: Shutdown | undefined;
+  readonly #signalListeners: SignalListeners = new Set();
 
   /** @throws TypeError or RangeError when an option is wrong, or a task is registered twice */
   constructor(options: DispatcherOptions) {
@@ -296,7 +306,8 @@ export class Dispatcher {
 
   /**
    * Takes no more calls, and ends what runs by the `onShutdown` of its task: after `graceMs` it is canceled or handed
-   * back, or waited for. After `timeoutMs` all of it is. A second call returns the same promise.
+   * back, or waited for. After `timeoutMs` all of it is. A second call returns the same promise, and may only shorten the
+   * times.
    */
   stop(options: DispatcherStopOptions = {}): Promise<DispatcherStopSummary> {
     try {
@@ -306,12 +317,34 @@ export class Dispatcher {
         this.#state = 'stopping';
         this.#runner.drain();
         const scheduled = this.schedules.stop();
-        queueMicrotask(() => this.#stop(times, scheduled).then(resolve, reject));
+        queueMicrotask(() => this.#stop(scheduled).then(resolve, reject));
       });
+      if (this.#shutdown === undefined) this.#times.push(times);
+      else if (this.#state === 'stopping') this.#shutdown.within(times);
       return this.#stopped;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Stops at the first of these process signals; at the second, an echo of the first within 50 ms aside, all that runs is
+   * told to end at once. Returns what undoes it; the end of the dispatcher does so too.
+   *
+   * @throws TypeError or RangeError for what is no signal one can listen for, or a wrong option; TypeError after a stop
+   */
+  stopOnSignals(
+    signals: readonly NodeJS.Signals[] = ENDING_SIGNALS,
+    options: DispatcherStopOptions = {},
+  ): SignalDisposer {
+    if (this.#state === 'stopped') throw new TypeError('stopOnSignals() makes no sense once the dispatcher is stopped');
+    checkStop(options);
+    return onEndingSignals(
+      signals,
+      this.#signalListeners,
+      () => void this.stop(options),
+      () => void this.stop({ graceMs: 0, timeoutMs: 0 }),
+    );
   }
 
   /** `stop()`, for `await using`. */
@@ -386,13 +419,15 @@ export class Dispatcher {
 
   // ---- the end --------------------------------------------------------------------------------------------------------
 
-  async #stop(times: StopTimes, scheduled: Promise<void>): Promise<DispatcherStopSummary> {
+  async #stop(scheduled: Promise<void>): Promise<DispatcherStopSummary> {
     const { clock } = this.#engine;
     const { consumer, staff } = this.#runner;
     const reason = new ShutdownError('the dispatcher is stopping');
     this.#events.log('info', `dispatcher ${this.name} stops`);
     this.#broadcaster.close();
-    await this.#runner.endRuns(reason, times);
+    this.#shutdown = this.#runner.shutDown(reason);
+    for (const times of this.#times) this.#shutdown.within(times);
+    await this.#shutdown.over();
     await within(KILL_MS, scheduled, clock);
     const left = consumer.size;
     try {
@@ -401,6 +436,7 @@ export class Dispatcher {
       if (this.#settings.ownsEngine) await this.#engine.close();
     } finally {
       this.#state = 'stopped';
+      for (const undo of [...this.#signalListeners]) undo();
       this.#streams.end();
       this.#letProcessGo?.();
     }

@@ -12,7 +12,7 @@ import { Limits } from './limits.ts';
 import { ownQueue, type QueueMap } from './queues.ts';
 import type { TaskRegistry } from './registry.ts';
 import { Run, type RunHost } from './run.ts';
-import { endRuns, type StopTimes } from './shutdown.ts';
+import { Shutdown } from './shutdown.ts';
 import type { Signals } from './signals/signals.ts';
 import { Staff } from './staff.ts';
 import type { CallSubmitter } from './submitter.ts';
@@ -127,10 +127,10 @@ export class Runner {
     this.consumer.drain();
   }
 
-  /** Ends what runs, each by the rules of its task. */
-  endRuns(reason: ShutdownError, times: StopTimes): Promise<void> {
+  /** Tells all that runs that it is to end. */
+  shutDown(reason: ShutdownError): Shutdown {
     this.#stopping.abort(reason);
-    return endRuns(this.consumer, reason, times, this.#host.clock);
+    return new Shutdown(this.consumer, reason, this.#host.clock);
   }
 
   #fetched(request: FetchRequest, deliveries: readonly Delivery[]): void {

@@ -397,7 +397,7 @@ test(
       name: 'task',
       run: async ({ stopping }) => {
         await new Promise<void>((resolve) => {
-          stopping.addEventListener('abort', () => void rig.dispatcher.stop({ graceMs: 0 }).then(() => resolve()));
+          stopping.addEventListener('abort', () => void rig.dispatcher.stop().then(() => resolve()));
           stopping.addEventListener('abort', () => resolve());
         });
       },
@@ -482,5 +482,61 @@ test(
     assert.equal(idle, 1);
     assert.deepEqual(statesOf(calls), ['completed', 'completed'], 'the engine knows by then');
     await passing(clock, rig.dispatcher.stop());
+  }),
+);
+
+// ---- sooner ----------------------------------------------------------------------------------------------------------
+
+test(
+  'a second stop is the first one, and only shortens its times',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const task = lasting(clock, 'drain');
+    await using rig = await rigOf(task, { clock });
+    const call = await rig.dispatcher.submit(task, 100_000);
+    await settle();
+    const stopped = rig.dispatcher.stop({ graceMs: 10_000, timeoutMs: 20_000 });
+    assert.equal(rig.dispatcher.stop({ graceMs: 1_000_000, timeoutMs: 1_000_000 }), stopped);
+    await clock.advance(5_000);
+    assert.equal(await stateOf(stopped), 'pending');
+    await assert.rejects(rig.dispatcher.stop({ graceMs: -1 }), RangeError);
+    assert.equal(rig.dispatcher.stop({ graceMs: 0, timeoutMs: 1_000 }), stopped);
+    await clock.advance(999);
+    assert.equal(await stateOf(stopped), 'pending');
+    await clock.advance(1);
+    assert.deepEqual(await within(stopped), { ...NOTHING, requeued: 1 });
+    assert.equal(call.status, 'queued');
+    assert.equal(rig.dispatcher.stop({ graceMs: 0 }), stopped);
+  }),
+);
+
+test(
+  'the first signal stops, the second ends at once what runs, and nothing listens any more',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const task = lasting(clock, 'drain');
+    await using rig = await rigOf(task, { clock });
+    await rig.dispatcher.submit(task, 100_000);
+    await settle();
+    const before = process.listenerCount('SIGQUIT');
+    rig.dispatcher.stopOnSignals(['SIGQUIT'])();
+    assert.equal(process.listenerCount('SIGQUIT'), before);
+    rig.dispatcher.stopOnSignals(['SIGQUIT', 'SIGUSR2'], { graceMs: 10_000 });
+    process.emit('SIGQUIT', 'SIGQUIT');
+    assert.equal(rig.dispatcher.state, 'stopping');
+    await clock.advance(1_000);
+    process.emit('SIGUSR2', 'SIGUSR2');
+    assert.deepEqual(await within(rig.dispatcher.stop()), { ...NOTHING, requeued: 1 });
+    assert.equal(process.listenerCount('SIGQUIT'), before);
+    assert.throws(() => rig.dispatcher.stopOnSignals(), TypeError);
+  }),
+);
+
+test(
+  'what is no signal, or no time, is refused, and nothing listens',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    assert.throws(() => rig.dispatcher.stopOnSignals(['SIGNAL' as never]), RangeError);
+    assert.throws(() => rig.dispatcher.stopOnSignals(['SIGTERM'], { graceMs: -1 }), RangeError);
   }),
 );
