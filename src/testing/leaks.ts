@@ -59,9 +59,9 @@ let isTracking = false;
  * - other handles that hold the process: servers, sockets, message ports
  * - unhandled rejections
  *
- * Not seen are work on promises alone, requests under way (to read a file, say: they end by themselves), and
- * unreferenced timers of `node:timers/promises` or of a function taken from the globals before. While it tracks, an
- * unhandled rejection doesn't end the process: `check()` reports it.
+ * Not seen are work on promises alone, requests under way (to read a file, say: they end by themselves), unreferenced
+ * timers of `node:timers/promises` or of a function taken from the globals before, and what Node's test runner makes for
+ * itself. While it tracks, an unhandled rejection doesn't end the process: `check()` reports it.
  *
  * @throws TypeError or RangeError when an option is wrong
  * @throws Error when another tracker is at work: tests that track can't run concurrently in one process
@@ -109,7 +109,9 @@ export function trackLeaks(options: LeakTrackerOptions = {}): LeakTracker {
 }
 
 /**
- * Watches from now on, and gives what checks: for the `after` of a file of tests, or of a suite.
+ * Watches from now on, and gives what checks: for the `after` of a file of tests, or of a suite. What the test runner
+ * makes for itself doesn't count. Run such files by `node --test`: without it, Node 22 and later tell of an `after` that
+ * fails, and exit with 0 all the same.
  *
  * @example
  * after(leakCheck());

@@ -46,6 +46,14 @@ function framesOf({ stack = '' }: Origin): string {
   return stack.slice(stack.indexOf('\n') + 1);
 }
 
+/** Whether Node's test runner made it, for itself: tests begin and end while a tracker is at work for a whole file. */
+function isRunners(origin: Origin): boolean {
+  const maker = framesOf(origin)
+    .split('\n')
+    .find((frame) => !/\(?node:(internal\/)?events/.test(frame));
+  return maker?.includes('node:internal/test_runner') ?? false;
+}
+
 /** Timers made by the global functions or those of `node:timers`, unreferenced ones too. */
 export function watchTimers(): TimerWatch {
   interface Note {
@@ -119,7 +127,8 @@ export function watchAbortListeners(): Watch {
     return getEventListeners(signal, 'abort').filter((listener) => {
       // `signal.onabort = null` leaves its listener, with nothing to call.
       if (before.has(listener) || (listener as { handler?: unknown }).handler === null) return false;
-      return !signal.aborted || notes.get(listener)?.isLate === true;
+      const note = notes.get(listener);
+      return !(signal.aborted && note?.isLate !== true) && !(note !== undefined && isRunners(note.origin));
     });
   };
   const prune = () => {
@@ -168,15 +177,23 @@ export function watchAbortListeners(): Watch {
 
 /** Listeners on `process`, counted by event. */
 export function watchProcessListeners(): Watch {
+  const runners = new Set<unknown>();
+  const onNew = (_: unknown, listener: unknown): void => {
+    if (isRunners(originOf(onNew as AnyFunction))) runners.add(listener);
+  };
+  process.on('newListener', onNew);
   const before = new Map(process.eventNames().map((event) => [event, process.listenerCount(event)]));
   return {
     left() {
       return process.eventNames().flatMap((event) => {
-        const more = process.listenerCount(event) - (before.get(event) ?? 0);
+        const listeners = process.listeners(event as NodeJS.Signals).filter((listener) => !runners.has(listener));
+        const more = listeners.length - (before.get(event) ?? 0);
         return more > 0 ? [`${more} more listener(s) on process for '${String(event)}'`] : [];
       });
     },
-    stop() {},
+    stop() {
+      process.off('newListener', onNew);
+    },
   };
 }
 

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { EventEmitter, getEventListeners, once } from 'node:events';
 import { createServer } from 'node:net';
+import { extname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import nodeTimers, { setTimeout as importedSetTimeout } from 'node:timers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LeakError, trackLeaks, withLeakCheck } from '../../src/testing/index.ts';
@@ -333,4 +335,27 @@ test('the error of a wrapped function is its verdict, and tracking ends', async 
   });
   await assert.rejects(broken(), { message: 'its own' });
   trackLeaks().stop();
+});
+
+test('in the `after` of a file, what the test runner has made is no leak, and what tests leave is', async () => {
+  const extension = extname(import.meta.url);
+  const file = fileURLToPath(new URL(`./support/in-after${extension}`, import.meta.url));
+  const flags = extension === '.ts' ? ['--import', 'tsx'] : [];
+  const verdictOf = async (LEAK: string): Promise<string> => {
+    // Without the mark of who runs this test, or it would answer in its words.
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const child = spawn(process.execPath, [...flags, '--test', file], { env: { ...env, LEAK } });
+    let told = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (told += String(chunk)));
+    const [code] = await once(child, 'close');
+    return code === 0 ? 'none' : told.slice(told.indexOf('leak(s)') - 2);
+  };
+  const [none, ...some] = await Promise.all(['', 'timer', 'listener', 'abort'].map(verdictOf));
+  assert.equal(none, 'none');
+  const patterns = [
+    /^1 leak\(s\):\s+- a setTimeout/,
+    /^1 leak\(s\):\s+- 1 more .*SIGUSR2/,
+    /^1 leak\(s\):\s+- an 'abort' listener/,
+  ];
+  for (const [index, pattern] of patterns.entries()) assert.match(some[index]!, pattern);
 });
