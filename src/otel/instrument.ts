@@ -2,6 +2,7 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
 import { checkNames, checkObject, wrongType } from '../manager/checks.ts';
 import { Dispatcher } from '../tasks/dispatcher.ts';
+import { packageVersion } from '../tasks/package-version.ts';
 import { instrumentBy } from '../tasks/signals/instrument.ts';
 import { Meters } from './meters.ts';
 import { Spans } from './spans.ts';
@@ -37,8 +38,8 @@ export function instrument(dispatcher: Dispatcher, options: InstrumentOptions = 
     throw wrongType('tracerProvider', 'a TracerProvider', tracerProvider);
   }
   if (typeof meterProvider?.getMeter !== 'function') throw wrongType('meterProvider', 'a MeterProvider', meterProvider);
-  const spans = new Spans(tracerProvider.getTracer(SCOPE), dispatcher.name);
-  const meters = new Meters(meterProvider.getMeter(SCOPE), () => dispatcher.metrics());
+  const spans = new Spans(tracerProvider.getTracer(SCOPE, packageVersion()), dispatcher.name);
+  const meters = new Meters(meterProvider.getMeter(SCOPE, packageVersion()), () => dispatcher.metrics());
   const detach = dispatcher[instrumentBy]({
     submitting: (submitting) => spans.submitting(submitting),
     running: (running) => spans.running(running),

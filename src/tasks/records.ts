@@ -3,7 +3,6 @@
 import { UnknownCallError } from '../engines/errors.ts';
 import type { CallFilter, CallState, Engine, Page } from '../engines/index.ts';
 import { isEnded } from '../engines/moves.ts';
-import { show } from '../go/checks.ts';
 import { Call } from './call.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
 import { checkNames, wrongType } from './checks.ts';
@@ -130,7 +129,7 @@ function filterOf(which: string | DeadLetterFilter): CallFilter {
   return { ...checkFilter(typeof which === 'string' ? { id: which } : which, OF_LETTERS), state: 'deadLettered' };
 }
 
-function some(filter: CallFilter, ids: string[]): string[] {
+function some({ state: _, ...filter }: CallFilter, ids: string[]): string[] {
   if (ids.length > 0) return ids;
-  throw new UnknownCallError(`no dead letter matches ${show(filter)}`);
+  throw new UnknownCallError(`no dead letter matches ${JSON.stringify(filter)}`);
 }

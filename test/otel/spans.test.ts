@@ -46,6 +46,7 @@ test(
     assert.equal(process!.spanContext().traceId, send!.spanContext().traceId);
     assert.equal(process!.status.code, SpanStatusCode.UNSET);
     assert.equal(process!.instrumentationScope.name, 'errand');
+    assert.match(process!.instrumentationScope.version!, /^\d+\.\d+\.\d+/);
   }),
 );
 

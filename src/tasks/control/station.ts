@@ -2,13 +2,13 @@
  * Where a dispatcher is spoken to: it does what it is told by others on the engine. What can be said is the list of
  * commands here, and nothing else: a message never names something to be looked up and called.
  */
-import { createRequire } from 'node:module';
 import type { Engine } from '../../engines/index.ts';
 import { COUNT, checkNumber, checkOneOf } from '../checks.ts';
 import type { Consumer } from '../consumer.ts';
 import type { DispatcherState } from '../dispatcher.ts';
 import { type Events, LOG_LEVELS } from '../dispatcher-events.ts';
 import type { Limits } from '../limits.ts';
+import { packageVersion } from '../package-version.ts';
 import type { Staff } from '../staff.ts';
 import { isObject } from './messages.ts';
 import { Messenger } from './messenger.ts';
@@ -67,7 +67,7 @@ export class Station {
     return {
       state: state(),
       uptimeMs: this.#startedAt === undefined ? 0 : engine.clock.now() - this.#startedAt,
-      version: version(),
+      version: packageVersion(),
       queues: limits.queues.uses(),
       managers: new Map([...staff.all()].map(([name, manager]) => [name, manager.stats()])),
       calls: [...consumer().runs].map(({ record }) => record.id),
@@ -98,19 +98,4 @@ export class Station {
     }
     return command(this, isObject(params) ? params : {});
   }
-}
-
-let known: string | undefined;
-
-/** Of this package, if it can be told: a bundle may have left the file behind. */
-function version(): string {
-  if (known === undefined) {
-    try {
-      const { version } = createRequire(import.meta.url)('errand/package.json') as { version?: unknown };
-      known = String(version);
-    } catch {
-      known = 'unknown';
-    }
-  }
-  return known;
 }
