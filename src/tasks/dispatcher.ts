@@ -191,6 +191,8 @@ export class Dispatcher {
     return this.#started;
   }
 
+  /** By the task's name, for who hasn't got the task: its types aren't known then. */
+  submit<O = unknown>(task: string, input: unknown, options?: SubmitOptions): Promise<Call<O>>;
   /**
    * Stores a call of a task, to be run by a dispatcher on the engine. Resolves when it is stored. With an id that was
    * submitted before, it is that first call, whatever the input.
@@ -199,7 +201,6 @@ export class Dispatcher {
    * RangeError for wrong options; ShutdownError after a stop. Nothing is stored then.
    */
   submit<I, O>(task: Task<I, O>, input: NoInfer<I>, options?: SubmitOptions): Promise<Call<O>>;
-  submit<O = unknown>(task: string, input: unknown, options?: SubmitOptions): Promise<Call<O>>;
   submit(task: AnyTask | string, input: unknown, options?: SubmitOptions): Promise<Call<unknown>> {
     return this.#submit(task, input, options, undefined);
   }
@@ -243,6 +244,8 @@ export class Dispatcher {
     return poll({ clock: this.#engine.clock, name: task.name, submit, until }, options);
   }
 
+  /** By the task's name, for who hasn't got the task: its types aren't known then. */
+  schedule<O = unknown>(cron: string, task: string, input: unknown, options?: ScheduleOptions): Promise<Schedule<O>>;
   /**
    * Submits a call of a task whenever a cron pattern says so, from when the dispatcher has started. The input may be a
    * function of the tick. Resolves when all has been checked that can be, without asking the engine. Each tick is fired
@@ -259,11 +262,12 @@ export class Dispatcher {
     input: ScheduledInput<NoInfer<I>>,
     options?: ScheduleOptions,
   ): Promise<Schedule<O>>;
-  schedule<O = unknown>(cron: string, task: string, input: unknown, options?: ScheduleOptions): Promise<Schedule<O>>;
   schedule(cron: string, task: AnyTask | string, input: unknown, options?: ScheduleOptions): Promise<Schedule> {
     return this.schedules.byCron(cron, task, input, options);
   }
 
+  /** By the task's name, for who hasn't got the task: its types aren't known then. */
+  every<O = unknown>(ms: number, task: string, input: unknown, options?: EveryOptions): Promise<Schedule<O>>;
   /**
    * The same every `ms`: first one period after the engine has first heard of it, then strictly by the period, whoever
    * comes and goes. A whole number of at least 1.
@@ -274,14 +278,14 @@ export class Dispatcher {
     input: ScheduledInput<NoInfer<I>>,
     options?: EveryOptions,
   ): Promise<Schedule<O>>;
-  every<O = unknown>(ms: number, task: string, input: unknown, options?: EveryOptions): Promise<Schedule<O>>;
   every(ms: number, task: AnyTask | string, input: unknown, options?: EveryOptions): Promise<Schedule> {
     return this.schedules.byPeriod(ms, task, input, options);
   }
 
+  /** By the task's name, for who hasn't got the task: its types aren't known then. */
+  onStart<O = unknown>(task: string, input: unknown, options?: OnStartOptions): Promise<Schedule<O>>;
   /** The same once, when this dispatcher starts; at once if it has started. Other dispatchers have their own starts. */
   onStart<I, O>(task: Task<I, O>, input: ScheduledInput<NoInfer<I>>, options?: OnStartOptions): Promise<Schedule<O>>;
-  onStart<O = unknown>(task: string, input: unknown, options?: OnStartOptions): Promise<Schedule<O>>;
   onStart(task: AnyTask | string, input: unknown, options?: OnStartOptions): Promise<Schedule> {
     return this.schedules.atStart(task, input, options);
   }
