@@ -9,7 +9,7 @@ import type { Canceled } from '../cancel.ts';
 import { COUNT, checkNames, checkNumber, checkObject, checkOneOf } from '../checks.ts';
 import type { DispatcherState } from '../dispatcher.ts';
 import { LOG_LEVELS, type LogLevel } from '../dispatcher-events.ts';
-import { checkFilter, type DeadLetterFilter } from '../records.ts';
+import { checkFilter, checkPage, type DeadLetterFilter, OF_LETTERS } from '../filters.ts';
 import type { Messenger } from './messenger.ts';
 import type { WorkersAnswered } from './probe.ts';
 import {
@@ -192,8 +192,8 @@ export class Control {
   }
 
   async #list(filter: DeadLetterFilter, state: readonly CallState[], page?: Page): Promise<CallInfo[]> {
-    checkFilter(filter, ['id', 'task', 'version', 'queue', 'key', 'parentId']);
-    return (await this.#host.engine.scan({ ...filter, state }, page)).map(describeCall);
+    checkFilter(filter, OF_LETTERS);
+    return (await this.#host.engine.scan({ ...filter, state }, checkPage(page))).map(describeCall);
   }
 
   /** @throws what shows that it isn't well, or that it hasn't answered */

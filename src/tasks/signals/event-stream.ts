@@ -7,7 +7,7 @@ import { type WaitOptions, waitScope } from '../../go/wait-queue.ts';
 import { type CallInfo, describeCall } from '../call-info.ts';
 import { COUNT, checkArray, checkNames, checkObject, checkOneOf, optionalNumber } from '../checks.ts';
 import { type DispatcherEvents, EVENT_NAMES } from '../dispatcher-events.ts';
-import { checkFilter } from '../records.ts';
+import { checkFilter } from '../filters.ts';
 
 /** Something that has happened. `at` is when this dispatcher has heard of it, in ms since the epoch. */
 export type DispatcherEvent =
