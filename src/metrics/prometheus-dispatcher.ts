@@ -4,6 +4,7 @@ import { type Family, type Sample, summary } from './prometheus-format.ts';
 
 /** What of a dispatcher is read; a Dispatcher is one. */
 export interface DispatcherSource {
+  /** What it has measured so far. */
   metrics(): DispatcherMetrics;
 }
 

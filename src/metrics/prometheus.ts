@@ -18,6 +18,7 @@ import {
 
 /** What of a manager is read; a TaskManager is one. */
 export interface PrometheusSource {
+  /** How it stands at the moment. */
   stats(): {
     readonly state: string;
     readonly baseWorkers: number;
@@ -35,6 +36,7 @@ export interface PrometheusSource {
     readonly queueUsage: number;
     readonly waitingForRoom: number;
   };
+  /** What it has measured so far. */
   metrics(): TaskMetrics;
 }
 
@@ -42,7 +44,9 @@ type Source = PrometheusSource | DispatcherSource;
 
 /** A source among several, told apart by its labels. */
 export interface LabeledSource {
+  /** A manager, or a dispatcher. */
   readonly source: PrometheusSource | DispatcherSource;
+  /** Of all of its samples. */
   readonly labels: Readonly<Record<string, string>>;
 }
 

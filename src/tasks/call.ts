@@ -13,8 +13,11 @@ import { decodePayload } from './payload.ts';
 
 /** Something that has happened to a call. */
 export type CallMove =
+  /** It has moved, and stands there now. */
   | { readonly type: 'state'; readonly state: CallState; readonly call: CallInfo }
+  /** It has given a sign of life, or is to be canceled. */
   | { readonly type: 'progress'; readonly call: CallInfo }
+  /** It has logged something. */
   | { readonly type: 'log'; readonly lines: readonly string[] };
 
 /**

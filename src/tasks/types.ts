@@ -66,7 +66,9 @@ export interface TaskConcurrency<I> {
 
 /** An example of what goes in and what comes out, run as a test by `testExamples`. */
 export interface Example<I, O> {
+  /** What is submitted. */
   readonly input: I;
+  /** What comes of it. */
   readonly output: O;
 }
 

@@ -38,8 +38,11 @@ export interface FlowRun {
   readonly nodes: Readonly<Record<string, FlowNode>>;
   /** What it failed with last, or why it was canceled. */
   readonly error: unknown;
+  /** When it was submitted. */
   readonly submittedAt: number;
+  /** When somebody began to coordinate it last. */
   readonly startedAt: number | undefined;
+  /** When it ended. */
   readonly endedAt: number | undefined;
 }
 

@@ -47,6 +47,7 @@ export interface EventOptions<T extends DispatcherEventType = DispatcherEventTyp
 export interface EventStream<T extends DispatcherEventType = DispatcherEventType>
   extends AsyncIterableIterator<Extract<DispatcherEvent, { readonly type: T | 'lost' }>, undefined>,
     AsyncDisposable {
+  /** Ends it: what was still to be read is gone. */
   return(): Promise<IteratorResult<never, undefined>>;
 }
 
