@@ -33,8 +33,7 @@ export interface DispatcherOptions extends RunHooks {
   /** How many calls it runs at once, of tasks without a manager of their own. Default 10. */
   readonly concurrency?: number | undefined;
   /** The TaskManagers whose resources tasks run on, by the names that definitions use. They stay yours to stop. */
-  // biome-ignore lint/suspicious/noExplicitAny: a manager of any resource; each task says which it takes
-  readonly managers?: Readonly<Record<string, TaskManager<any>>> | undefined;
+  readonly managers?: Readonly<Record<string, TaskManager<unknown>>> | undefined;
   /** How long a call that is run here stays ours without a word. It is renewed in time. Default 30,000. */
   readonly leaseMs?: number | undefined;
   /** The most that an input, an output or what goes along may have, in bytes of JSON. Default 1,000,000. */
