@@ -46,6 +46,18 @@ for (const [name, list] of Object.entries(LISTS)) {
 }
 
 test(
+  'what is no filter stands for no call, and what are no types for no event',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo);
+    for (const [name, list] of Object.entries(LISTS)) {
+      for (const wrong of [null, 0, [], 5]) await assert.rejects(list(rig.dispatcher, wrong), TypeError, name);
+    }
+    assert.throws(() => rig.dispatcher.events({ types: null as Loose }), TypeError);
+    assert.throws(() => rig.dispatcher.events({ capacity: null as Loose }), TypeError);
+  }),
+);
+
+test(
   'a state that there is not is refused, alone and among others',
   withLeakCheck(async () => {
     await using rig = await rigOf(echo);

@@ -91,10 +91,13 @@ export class LiveEvents implements EventStream {
     checkObject('options', options);
     checkNames('events', options, ['types', 'filter', 'capacity', 'signal']);
     const { types, filter, capacity } = options;
-    const wanted = types && checkArray('types', types).map((type, index) => checkOneOf(`types[${index}]`, type, TYPES));
+    const wanted =
+      types === undefined
+        ? undefined
+        : checkArray('types', types).map((type, index) => checkOneOf(`types[${index}]`, type, TYPES));
     this.#host = host;
     this.#types = wanted && new Set(wanted);
-    this.#filter = filter && checkFilter(filter);
+    this.#filter = filter === undefined ? undefined : checkFilter(filter);
     this.#capacity = optionalNumber('capacity', capacity, COUNT, 1_000);
     this.#unsubscribe = waitScope(options)?.subscribeWaiter((_, cause) => this.#end({ cause }));
   }
