@@ -1,7 +1,8 @@
 /** What can't be meant is refused at once, by name and value, with nothing done. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Dispatcher, flow, memoryEngine, toMermaid } from '../../src/tasks/index.ts';
+import { prometheusText } from '../../src/metrics/index.ts';
+import { Dispatcher, flow, memoryEngine, testExamples, toMermaid } from '../../src/tasks/index.ts';
 import { faultyEngine, testDispatcher, withLeakCheck } from '../../src/testing/index.ts';
 import { echo, failing, rigOf, settle } from './kit.ts';
 
@@ -140,6 +141,48 @@ test(
     );
   }),
 );
+
+test('a dispatcher has a name that others can be made of', () => {
+  for (const [name, wrong] of [
+    [5, 'TypeError'],
+    ['', 'RangeError'],
+    ['a\nb', 'RangeError'],
+    ['control:a', 'RangeError'],
+  ]) {
+    assert.throws(() => new Dispatcher({ tasks: [echo], name: name as Loose }), {
+      name: wrong,
+      message: /^name must be/,
+    });
+  }
+});
+
+test('what a node comes after is named, and so is what is none', () => {
+  const begun: Loose = flow({ name: 'graph' });
+  for (const after of [5, null, {}, ['a', 5]]) {
+    assert.throws(() => begun.node('it', echo, { after }).build(), {
+      name: 'TypeError',
+      message: /^after of the node it of the flow graph must be the name of a node, or an array of names, but is /,
+    });
+  }
+  for (const [of, message] of [
+    [undefined, /names no node$/],
+    [[], /names no node$/],
+    [5, /must be the name of a node, or an array of names, but is 5$/],
+  ]) {
+    assert.throws(() => begun.onError('it', echo, { of }).build(), { name: 'TypeError', message: message as RegExp });
+  }
+});
+
+test('what has no metrics, and what has no examples, is refused', async () => {
+  for (const wrong of [{}, null, 5]) {
+    assert.throws(
+      () => prometheusText(wrong as Loose),
+      /^TypeError: what Prometheus is told of must be a TaskManager or/,
+    );
+    assert.throws(() => prometheusText([{ source: wrong as Loose, labels: {} }]), TypeError);
+    await assert.rejects(testExamples(wrong as Loose), /^TypeError: registry must be a TaskRegistry, but is /);
+  }
+});
 
 test('an engine in memory is made in a time that is one', () => {
   for (const wrong of [null, 5, { clok: 1 }, { clock: 5 }, { clock: {} }]) {
