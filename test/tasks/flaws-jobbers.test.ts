@@ -43,10 +43,12 @@ test(
     await using rig = await rigOf(task, { clock, engine });
     const call = await rig.dispatcher.submit(task, undefined);
     await settle();
+    rig.dispatcher.stopOnSignals(['SIGTERM'], { graceMs: 1_000 });
     const told = new Promise<NodeJS.Signals>((resolve) => process.once('SIGTERM', resolve));
     process.kill(process.pid, 'SIGTERM');
-    assert.equal(await told, 'SIGTERM');
-    const { requeued, left } = await passing(clock, rig.dispatcher.stop({ graceMs: 1_000 }));
+    await told;
+    assert.equal(rig.dispatcher.state, 'stopping');
+    const { requeued, left } = await passing(clock, rig.dispatcher.stop());
     assert.deepEqual([requeued, left, call.status, call.info.attempt], [1, 0, 'queued', 0]);
     await using _ = await rigOf(task, { clock, engine });
     free(true);
