@@ -55,6 +55,7 @@ export type DuplicatePolicy = 'parallel' | 'serial' | 'discard' | 'queueOne';
 
 /** How long ended calls are kept, by how they ended. 0: not at all. `Infinity`: until they are removed. */
 export interface Retention {
+  /** Of those that completed. */
   readonly completedMs: number;
   /** Of all the others but dead letters. */
   readonly failedMs: number;
@@ -64,8 +65,11 @@ export interface Retention {
 export interface NewCall {
   /** Unique for ever: a second submission with it is the first one again. */
   readonly id: string;
+  /** The task's name. */
   readonly task: string;
+  /** Its version. */
   readonly version: number;
+  /** Where it waits. */
   readonly queue: string;
   /** Higher goes first. */
   readonly priority: number;
@@ -75,6 +79,7 @@ export interface NewCall {
   readonly input: string;
   /** JSON: who submitted it, and what goes along. */
   readonly context: string;
+  /** The call that has submitted it, if one has. */
   readonly parentId: string | undefined;
   /** Not before so long from now. */
   readonly delayMs: number;
@@ -82,7 +87,9 @@ export interface NewCall {
   readonly lanes: readonly string[];
   /** Its key among its duplicates; undefined: it has none. */
   readonly key: string | undefined;
+  /** What becomes of it among them. */
   readonly onDuplicate: DuplicatePolicy;
+  /** How long it is kept when it has ended. */
   readonly retention: Retention;
   /** JSON: what this call has otherwise than its definition says. */
   readonly overrides: string | undefined;
@@ -90,15 +97,19 @@ export interface NewCall {
 
 /** A call as it is stored: a flat record, which never changes (what is given out is a copy). */
 export interface CallRecord extends NewCall {
+  /** Where it stands. */
   readonly state: CallState;
   /** Runs begun, those that were handed back not counted. */
   readonly attempt: number;
+  /** When it was stored. */
   readonly submittedAt: number;
   /** While it is scheduled: when it is due. */
   readonly dueAt: number | undefined;
   /** When it was queued last: since then it could be fetched, but for its limits. */
   readonly queuedAt: number | undefined;
+  /** When its last run began. */
   readonly startedAt: number | undefined;
+  /** When it ended. */
   readonly endedAt: number | undefined;
   /** The consumer that has it, or had it last. */
   readonly consumer: string | undefined;
@@ -108,6 +119,7 @@ export interface CallRecord extends NewCall {
   readonly error: string | undefined;
   /** What it said last of where it is, and when. */
   readonly step: string | undefined;
+  /** When it said last that it is alive. */
   readonly heartbeatAt: number | undefined;
   /** JSON. */
   readonly progress: string | undefined;
@@ -117,6 +129,7 @@ export interface CallRecord extends NewCall {
 
 /** What proves that one has a call. */
 export interface Lease {
+  /** The call's. */
   readonly id: string;
   /** Of this very delivery. */
   readonly token: string;
@@ -126,7 +139,9 @@ export interface Lease {
 
 /** A call that is to be run now. */
 export interface Delivery {
+  /** The call, as it was delivered. */
   readonly record: CallRecord;
+  /** To be shown with every word about it. */
   readonly lease: Lease;
   /** What earlier attempts have kept by {@link Engine.update}. */
   readonly memos: Readonly<Record<string, string>>;
@@ -136,13 +151,17 @@ export interface Delivery {
 
 /** What {@link Engine.fetch} may deliver. */
 export interface FetchRequest {
+  /** Who asks. */
   readonly consumer: string;
+  /** Of its present life, as `begin` has given it. */
   readonly epoch: number;
   /** The queues to take from, the first that has a call first, and how many from each at most. */
   readonly queues: readonly { readonly name: string; readonly max: number }[];
+  /** How many calls in all. */
   readonly max: number;
   /** How many calls there is room for on each TaskManager; for one that isn't named there is none. */
   readonly room: Readonly<Record<string, number>>;
+  /** For how long they are its own. */
   readonly leaseMs: number;
 }
 
@@ -156,6 +175,7 @@ export interface Failure {
 
 /** What is said while a call runs. What isn't given stays. */
 export interface Update {
+  /** Where it is. */
   readonly step?: string | undefined;
   /** JSON. */
   readonly progress?: string | undefined;
@@ -181,12 +201,19 @@ export interface LaneLimit {
 
 /** Which calls: those that match all that is given. */
 export interface CallFilter {
+  /** Of these ids. */
   readonly id?: string | readonly string[] | undefined;
+  /** Of a task, by its name. */
   readonly task?: string | undefined;
+  /** Of this version of it. */
   readonly version?: number | undefined;
+  /** In this queue. */
   readonly queue?: string | undefined;
+  /** In one of these states. */
   readonly state?: CallState | readonly CallState[] | undefined;
+  /** Of this key among duplicates. */
   readonly key?: string | undefined;
+  /** Submitted by this call. */
   readonly parentId?: string | undefined;
 }
 
@@ -200,8 +227,11 @@ export interface Page {
 
 /** Something a watcher of a call is told. */
 export type CallEvent =
+  /** It has moved. */
   | { readonly type: 'state'; readonly record: CallRecord }
+  /** It has given a sign of life, or somebody wants it canceled. */
   | { readonly type: 'update'; readonly record: CallRecord }
+  /** It has logged something. */
   | { readonly type: 'log'; readonly record: CallRecord; readonly lines: readonly string[] }
   /** The engine is closed: nothing more will be told. */
   | { readonly type: 'closed' };
@@ -222,6 +252,7 @@ export interface EngineLock {
   readonly token: number;
   /** Holds it for `leaseMs` from now. False when it has been lost. */
   renew(leaseMs: number): Promise<boolean>;
+  /** Lets go of it. Harmless when it has been lost. */
   release(): Promise<void>;
 }
 
@@ -235,8 +266,11 @@ export interface Capabilities {
 
 /** The port. See the top of the file for what holds for all of it. */
 export interface Engine {
+  /** What it is called, for people. */
   readonly name: string;
+  /** What it can do. */
   readonly capabilities: Capabilities;
+  /** What all of its times go by, and those of who uses it. */
   readonly clock: Clock;
 
   /** Stores a call. With an id that is taken, it changes nothing and gives the record of the first one. */

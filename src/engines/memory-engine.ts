@@ -6,6 +6,7 @@
  * calls that come back out of order; however many wait, are held back, or are kept.
  */
 import { type Clock, realClock } from '../go/clock.ts';
+import { checkNames, checkObject, wrongType } from '../manager/checks.ts';
 import { ShutdownError } from '../manager/errors.ts';
 import { CallLife } from './call-life.ts';
 import { tellOne } from './consumers.ts';
@@ -39,9 +40,20 @@ export interface MemoryEngineOptions {
   readonly clock?: Clock | undefined;
 }
 
-/** Makes an engine that keeps all calls in this process. */
+/**
+ * Makes an engine that keeps all calls in this process, until it is closed.
+ *
+ * @example
+ * const engine = memoryEngine();
+ * const dispatchers = [1, 2].map(() => new Dispatcher({ tasks, engine }));
+ * @throws TypeError when an option is wrong
+ */
 export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
-  return new MemoryEngine(options.clock ?? realClock);
+  checkObject('options', options);
+  checkNames('memoryEngine', options, ['clock']);
+  const { clock = realClock } = options;
+  if (typeof clock?.now !== 'function') throw wrongType('clock', 'a Clock, such as a VirtualClock', clock);
+  return new MemoryEngine(clock);
 }
 
 const NO_MEMOS: Readonly<Record<string, string>> = Object.freeze({});

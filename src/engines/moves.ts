@@ -1,6 +1,7 @@
 /** Which state may follow which: the one table that all engines go by. */
 import type { CallState } from './engine.ts';
 
+/** By state: those that a call can go to from there. An ended one goes nowhere. */
 export const MOVES: Readonly<Record<CallState, readonly CallState[]>> = {
   submitted: ['scheduled', 'held', 'queued', 'discarded'],
   scheduled: ['held', 'queued', 'discarded', 'canceled', 'scheduled'],

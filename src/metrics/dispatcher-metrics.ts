@@ -6,11 +6,15 @@ export interface TimingFigures {
   readonly count: number;
   /** All together. */
   readonly sumMs: number;
+  /** The shortest. */
   readonly minMs: number;
+  /** The longest. */
   readonly maxMs: number;
   /** What half of them did not exceed, within some percent. */
   readonly p50Ms: number;
+  /** What 95 of a hundred did not exceed. */
   readonly p95Ms: number;
+  /** What 99 of a hundred did not exceed. */
   readonly p99Ms: number;
 }
 
@@ -35,7 +39,9 @@ export interface CallTimings {
  * task's `observe` to say.
  */
 export interface TaskFigures extends CallTimings {
+  /** The task's name. */
   readonly task: string;
+  /** Where the calls waited. */
   readonly queue: string;
   /** Submitted here. */
   readonly submitted: number;
@@ -57,6 +63,7 @@ export interface TaskFigures extends CallTimings {
 
 /** One operation of the engine. */
 export interface OperationFigures {
+  /** The name of the engine's method. */
   readonly operation: string;
   /** How often it was asked for. */
   readonly calls: number;
@@ -68,10 +75,11 @@ export interface OperationFigures {
 
 /** One schedule. */
 export interface ScheduleFigures {
+  /** Its name. */
   readonly schedule: string;
   /** Its ticks, by what came of them. */
   readonly ticks: Readonly<Record<string, number>>;
-  /** From when a tick was due to when it was dealt with. */
+  /** From when a tick was due to when its call was stored. Only of those that were fired. */
   readonly dispatchLatency: TimingFigures;
 }
 

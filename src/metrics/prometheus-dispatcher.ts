@@ -4,6 +4,7 @@ import { type Family, type Sample, summary } from './prometheus-format.ts';
 
 /** What of a dispatcher is read; a Dispatcher is one. */
 export interface DispatcherSource {
+  /** What it has measured so far. */
   metrics(): DispatcherMetrics;
 }
 
@@ -51,7 +52,7 @@ export const DISPATCHER_FAMILIES: readonly Family<DispatcherMetrics>[] = [
   {
     name: 'dispatcher_schedule_dispatch_latency_seconds',
     type: 'summary',
-    help: 'From when a tick was due to when it was dealt with.',
+    help: 'From when a tick was due to when its call was stored.',
     samples: ({ schedules }) =>
       schedules.flatMap(({ schedule, dispatchLatency }) => summary(dispatchLatency, { schedule })),
   },

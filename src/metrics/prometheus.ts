@@ -3,6 +3,7 @@
  * `text/plain; version=0.0.4; charset=utf-8`. Nothing is kept: what is scraped is computed from a snapshot. Times are in
  * seconds and shares in 0 to 1, the base units Prometheus asks for.
  */
+import { show } from '../go/checks.ts';
 import type { TaskMetrics } from './collector.ts';
 import type { DispatcherMetrics } from './dispatcher-metrics.ts';
 import { DISPATCHER_FAMILIES, DISPATCHER_LABELS, type DispatcherSource } from './prometheus-dispatcher.ts';
@@ -18,6 +19,7 @@ import {
 
 /** What of a manager is read; a TaskManager is one. */
 export interface PrometheusSource {
+  /** How it stands at the moment. */
   stats(): {
     readonly state: string;
     readonly baseWorkers: number;
@@ -35,6 +37,7 @@ export interface PrometheusSource {
     readonly queueUsage: number;
     readonly waitingForRoom: number;
   };
+  /** What it has measured so far. */
   metrics(): TaskMetrics;
 }
 
@@ -42,7 +45,9 @@ type Source = PrometheusSource | DispatcherSource;
 
 /** A source among several, told apart by its labels. */
 export interface LabeledSource {
+  /** A manager, or a dispatcher. */
   readonly source: PrometheusSource | DispatcherSource;
+  /** Of all of its samples. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -148,8 +153,8 @@ const MANAGER_FAMILIES: readonly Family<ManagerFigures>[] = [
  * summaries from `metrics()`: `errand_dispatcher_tasks_processed_total{task="mail",queue="slow",status="completed"}`.
  *
  * @param sources a manager or a dispatcher, or several with labels that tell them apart
- * @throws TypeError or RangeError when a prefix or label is not one Prometheus knows, or two managers, or two
- * dispatchers, have the same
+ * @throws TypeError or RangeError when a source is none, a prefix or label is not one Prometheus knows, or two managers,
+ * or two dispatchers, have the same labels
  */
 export function prometheusText(sources: Source | readonly LabeledSource[], options: PrometheusOptions = {}): string {
   const { prefix = 'errand', labels = {} } = options;
@@ -158,6 +163,9 @@ export function prometheusText(sources: Source | readonly LabeledSource[], optio
   const dispatchers: Labeled<DispatcherMetrics>[] = [];
   for (const { source, labels: own } of isList(sources) ? sources : [{ source: sources, labels: {} }]) {
     const all = { ...labels, ...own };
+    if (typeof source?.metrics !== 'function') {
+      throw new TypeError(`what Prometheus is told of must be a TaskManager or a Dispatcher, but is ${show(source)}`);
+    }
     const metrics = source.metrics();
     if ('tasks' in metrics) {
       dispatchers.push({ labels: labelsOf(all, DISPATCHER_LABELS), figures: metrics });

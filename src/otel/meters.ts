@@ -91,7 +91,7 @@ export class Meters {
       executionTime: histogram('execution_time', 'From the beginning of a run to its end.'),
       timeInQueue: histogram('time_in_queue', 'From when a call was queued to the beginning of its run.'),
       endToEndLatency: histogram('end_to_end_latency', 'From the submission of a call to its end.'),
-      dispatchLatency: histogram('schedule_dispatch_latency', 'From when a tick was due to when it was dealt with.'),
+      dispatchLatency: histogram('schedule_dispatch_latency', 'From when a tick was due to when its call was stored.'),
     };
   }
 

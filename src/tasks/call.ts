@@ -5,6 +5,7 @@ import { Channel } from '../go/channel.ts';
 import { type WaitOptions, waitScope } from '../go/wait-queue.ts';
 import { canceledBecause, ShutdownError } from '../manager/errors.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
+import { checkNumber, DURATION_OR_NONE } from './checks.ts';
 import { errorFromJson, errorToJson } from './error-json.ts';
 import { InvalidOutputError } from './errors.ts';
 import { cancelCall } from './flows/cancel-nodes.ts';
@@ -12,8 +13,11 @@ import { decodePayload } from './payload.ts';
 
 /** Something that has happened to a call. */
 export type CallMove =
+  /** It has moved, and stands there now. */
   | { readonly type: 'state'; readonly state: CallState; readonly call: CallInfo }
+  /** It has given a sign of life, or is to be canceled. */
   | { readonly type: 'progress'; readonly call: CallInfo }
+  /** It has logged something. */
   | { readonly type: 'log'; readonly lines: readonly string[] };
 
 /**
@@ -108,9 +112,12 @@ export class Call<O = unknown> {
     await cancelCall(this.#engine, this.id, errorToJson(canceledBecause(reason)));
   }
 
-  /** Has it be due after `delayMs` (0: now) while it waits. Rejects with a CallEndedError when it doesn't any more. */
+  /**
+   * Has it be due after `delayMs` (0: now) while it waits for its time or in its queue. Rejects with a CallEndedError when
+   * it doesn't any more, and with a TypeError or RangeError for what is no duration.
+   */
   async reschedule(delayMs: number): Promise<void> {
-    await this.#engine.schedule(this.id, delayMs);
+    await this.#engine.schedule(this.id, checkNumber('delayMs', delayMs, DURATION_OR_NONE));
   }
 
   /** What it does from now on, until it has ended: first where it stands. To be left at any time. */

@@ -1,7 +1,7 @@
 /** The cancel of many calls at once. */
 import type { CallFilter, Engine } from '../engines/index.ts';
+import { checkFilter } from './filters.ts';
 import { type Canceled, cancelNodes, cancelOne, runsAmong } from './flows/cancel-nodes.ts';
-import { checkFilter } from './records.ts';
 import { liveCalls } from './scan-all.ts';
 
 export type { Canceled };

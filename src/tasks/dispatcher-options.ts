@@ -14,6 +14,7 @@ import {
 } from '../manager/checks.ts';
 import { TaskManager } from '../manager/manager.ts';
 import type { Logger } from '../manager/types.ts';
+import { checkName } from './checks.ts';
 import { FLOWS } from './flows/ids.ts';
 import { CONTROL_PREFIX, checkQueues, type QueueMap } from './queues.ts';
 import { type AnyTask, TaskRegistry } from './registry.ts';
@@ -33,8 +34,7 @@ export interface DispatcherOptions extends RunHooks {
   /** How many calls it runs at once, of tasks without a manager of their own. Default 10. */
   readonly concurrency?: number | undefined;
   /** The TaskManagers whose resources tasks run on, by the names that definitions use. They stay yours to stop. */
-  // biome-ignore lint/suspicious/noExplicitAny: a manager of any resource; each task says which it takes
-  readonly managers?: Readonly<Record<string, TaskManager<any>>> | undefined;
+  readonly managers?: Readonly<Record<string, TaskManager<unknown>>> | undefined;
   /** How long a call that is run here stays ours without a word. It is renewed in time. Default 30,000. */
   readonly leaseMs?: number | undefined;
   /** The most that an input, an output or what goes along may have, in bytes of JSON. Default 1,000,000. */
@@ -97,7 +97,7 @@ export function checkDispatcherOptions(options: DispatcherOptions): DispatcherSe
     if (each === FLOWS) throw wrongRange('the name of a manager', 'one of your own', each);
     if (!(manager instanceof TaskManager)) throw wrongType(`managers.${each}`, 'a TaskManager', manager);
   }
-  if (name !== undefined && (typeof name !== 'string' || name === '')) throw wrongType('name', 'a name', name);
+  if (name !== undefined) checkName('name', name);
   if (name?.startsWith(CONTROL_PREFIX)) throw wrongRange('name', `one that doesn't begin with ${CONTROL_PREFIX}`, name);
   if (logger !== undefined) checkObject('logger', logger);
   for (const [hook, fn] of Object.entries({ beforeSubmit, beforeRun, afterRun, onError })) optionalFunction(hook, fn);

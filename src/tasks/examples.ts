@@ -1,12 +1,12 @@
 /** The examples in definitions, run as tests: so they are never out of date. */
 import { inspect } from 'node:util';
-import { checkNames, checkObject, messageOf } from './checks.ts';
+import { checkNames, checkObject, messageOf, wrongType } from './checks.ts';
 import { definitionOf } from './define-task.ts';
 import type { Definition } from './definition.ts';
 import { ExampleContext } from './example-context.ts';
 import { pathText } from './paths.ts';
 import { decodePayload, encodePayload } from './payload.ts';
-import type { TaskRegistry } from './registry.ts';
+import { TaskRegistry } from './registry.ts';
 import type { Example } from './types.ts';
 import { validate } from './validate.ts';
 
@@ -22,9 +22,10 @@ export interface ExampleOptions {
  *
  * @example
  * test('the examples are right', () => testExamples(registry));
- * @throws AggregateError with an error for each example that failed, which says how
+ * @throws TypeError when it is no registry; AggregateError with an error for each example that failed, which says how
  */
 export async function testExamples(registry: TaskRegistry, options: ExampleOptions = {}): Promise<number> {
+  if (!(registry instanceof TaskRegistry)) throw wrongType('registry', 'a TaskRegistry', registry);
   checkObject('options', options);
   checkNames('testExamples', options, ['resources']);
   const { resources = {} } = options;

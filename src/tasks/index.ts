@@ -26,7 +26,6 @@ export type {
   Reached,
 } from './control/queue-control.ts';
 export { defineTask } from './define-task.ts';
-export type { Definition } from './definition.ts';
 export { Dispatcher, type DispatcherState, type DispatcherStopSummary } from './dispatcher.ts';
 export type { DispatcherEvents, LogLevel } from './dispatcher-events.ts';
 export type { DispatcherOptions, DispatcherStopOptions } from './dispatcher-options.ts';

@@ -3,7 +3,7 @@ import { abortable, execute } from 'abort-controller-x';
 import type { Clock } from '../go/clock.ts';
 import { DeadlineExceededError } from '../go/errors.ts';
 import type { Call } from './call.ts';
-import { checkFunction, checkNumber, DURATION_OR_NONE, LIMIT_OR_NOW, wrongType } from './checks.ts';
+import { checkFunction, checkNumber, checkObject, DURATION_OR_NONE, LIMIT_OR_NOW, wrongType } from './checks.ts';
 import type { SubmitOptions } from './types.ts';
 
 /** How `poll` asks. */
@@ -25,6 +25,7 @@ export interface Poll<O> {
 }
 
 export async function poll<O>({ clock, name, submit, until }: Poll<O>, options: PollOptions): Promise<O> {
+  checkObject('options', options);
   const { everyMs = 1_000, untilMs = 60_000, signal, ...submission } = options;
   checkFunction('until', until);
   checkNumber('everyMs', everyMs, DURATION_OR_NONE);

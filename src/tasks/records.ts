@@ -5,28 +5,10 @@ import type { CallFilter, CallState, Engine, Page } from '../engines/index.ts';
 import { isEnded } from '../engines/moves.ts';
 import { Call } from './call.ts';
 import { type CallInfo, describeCall } from './call-info.ts';
-import { checkNames, wrongType } from './checks.ts';
+import { checkNames, checkObject, optionalBoolean } from './checks.ts';
+import { checkFilter, checkId, checkPage, type DeadLetterFilter, OF_LETTERS } from './filters.ts';
 
-/** As a dictionary, so that the compiler sees to it that none is missing. */
-const FILTERS: Readonly<Record<keyof DeadLetterFilter, true>> = {
-  id: true,
-  task: true,
-  version: true,
-  queue: true,
-  key: true,
-  parentId: true,
-};
-const OF_LETTERS = Object.keys(FILTERS);
-const OF_CALLS = [...OF_LETTERS, 'state'];
-
-/** What is no filter must not stand for all calls. @throws TypeError */
-export function checkFilter<F extends CallFilter>(filter: F, names: readonly string[] = OF_CALLS): F {
-  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
-    throw wrongType('filter', 'an object', filter);
-  }
-  checkNames('a filter', filter, names);
-  return filter;
-}
+export type { DeadLetterFilter };
 
 /** The calls that the engine knows. */
 export class Calls {
@@ -41,7 +23,7 @@ export class Calls {
 
   /** The call of an id, to follow it or to cancel it. Undefined when there is none, or none any more. */
   async get<O = unknown>(id: string): Promise<Call<O> | undefined> {
-    const known = this.#followed.get(id);
+    const known = this.#followed.get(checkId(id));
     if (known !== undefined) return known as Call<O>;
     const call = await Call.of<O>(this.#engine, id, this.#engine.get(id));
     if (call !== undefined && !isEnded(call.status)) {
@@ -53,7 +35,7 @@ export class Calls {
 
   /** What calls that match are and were, the newest first; 100 unless the page says how many. */
   async history(filter: CallFilter = {}, page?: Page): Promise<CallInfo[]> {
-    return (await this.#engine.scan(checkFilter(filter), page)).map(describeCall);
+    return (await this.#engine.scan(checkFilter(filter), checkPage(page))).map(describeCall);
   }
 
   /** How many calls there are in each state. */
@@ -67,9 +49,6 @@ export class Calls {
   }
 }
 
-/** Which dead letters. */
-export type DeadLetterFilter = Omit<CallFilter, 'state'>;
-
 /** Calls that failed for good, and are kept until somebody has decided what becomes of them. */
 export class DeadLetters {
   readonly #engine: Engine;
@@ -81,12 +60,12 @@ export class DeadLetters {
 
   /** Those that match, the newest first; 100 unless the page says how many. */
   async list(filter: DeadLetterFilter = {}, page?: Page): Promise<CallInfo[]> {
-    return (await this.#engine.scan(filterOf(filter), page)).map(describeCall);
+    return (await this.#engine.scan(filterOf(filter), checkPage(page))).map(describeCall);
   }
 
   /** One of them. Undefined when there is none of this id. */
   async get(id: string): Promise<CallInfo | undefined> {
-    return (await this.list({ id }))[0];
+    return (await this.list({ id: checkId(id) }))[0];
   }
 
   /**
@@ -96,8 +75,11 @@ export class DeadLetters {
    */
   async resubmit(
     which: string | DeadLetterFilter,
-    { resetAttempts = true }: { readonly resetAttempts?: boolean } = {},
+    options: { readonly resetAttempts?: boolean | undefined } = {},
   ): Promise<string[]> {
+    checkObject('options', options);
+    checkNames('resubmit', options, ['resetAttempts']);
+    const resetAttempts = optionalBoolean('resetAttempts', options.resetAttempts, true);
     const filter = filterOf(which);
     await this.#check(filter);
     return some(filter, await this.#engine.resubmit(filter, { resetAttempts }));

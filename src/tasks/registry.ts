@@ -140,7 +140,7 @@ export class TaskRegistry {
   }
 
   /**
-   * What a call that was submitted with this version is to be run by: its own, else the newest that can migrate its
+   * @internal What a call that was submitted with this version is to be run by: its own, else the newest that can migrate its
    * input. It is never run by an older version than its own.
    * @throws NotRegisteredError when there is neither
    */

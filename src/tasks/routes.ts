@@ -13,11 +13,13 @@ export interface Route<I> {
 
 /** A {@link Route} that knows its queues. */
 export interface KnownRoute<I> extends Route<I> {
+  /** All names that it can give. */
   readonly queues: readonly string[];
 }
 
 /** Where chance comes from: as `Math.random`, which is the default. */
 export interface RandomOptions {
+  /** Gives numbers from 0 up to 1, as `Math.random` does. */
   readonly random?: (() => number) | undefined;
 }
 
@@ -50,7 +52,12 @@ export function atRandom(queues: readonly string[], options: RandomOptions = {})
   return known(names, () => names[Math.floor(random() * names.length)] ?? names.at(-1)!);
 }
 
-/** One after the other. Where several processes submit, each has its own turn. */
+/**
+ * One after the other. Where several processes submit, each has its own turn.
+ *
+ * @example
+ * queue: roundRobin(['east', 'west'])
+ */
 export function roundRobin(queues: readonly string[]): KnownRoute<unknown> {
   const names = checkQueues('queues', queues);
   let turn = -1;
@@ -63,6 +70,9 @@ export function roundRobin(queues: readonly string[]): KnownRoute<unknown> {
 /**
  * Always the same for one key, everywhere and in any version of errand; the keys spread evenly. The order of the queues
  * doesn't matter. With another one, only the keys that go to it move; without one, only its own do.
+ *
+ * @example
+ * queue: byHash(['shard 1', 'shard 2'], ({ customer }) => customer)
  */
 export function byHash<I>(queues: readonly string[], key: (input: I) => string): KnownRoute<I> {
   checkFunction('key', key);

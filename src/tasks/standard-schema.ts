@@ -5,6 +5,7 @@
 
 /** A schema of any library that follows the spec. */
 export interface StandardSchema<Input = unknown, Output = Input> {
+  /** What the spec asks for. */
   readonly '~standard': {
     readonly version: 1;
     readonly vendor: string;
@@ -20,6 +21,8 @@ export type SchemaResult<Output> =
 
 /** What is wrong with a value, and where. */
 export interface SchemaIssue {
+  /** What is wrong. */
   readonly message: string;
+  /** Where, from the outside in. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }

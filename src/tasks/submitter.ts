@@ -1,6 +1,7 @@
 /** From a task and an input to a call in the engine: everything that can be wrong is found before anything is stored. */
 import { monotonicFactory } from 'ulid';
 import type { Engine, NewCall } from '../engines/index.ts';
+import { wallTimeOf } from '../go/clock.ts';
 import { isA } from '../go/errors.ts';
 import { isAllowed } from './authorize.ts';
 import { Call } from './call.ts';
@@ -211,8 +212,7 @@ export class CallSubmitter {
 
   #delayOf({ delayMs, runAt }: SubmitOptions): number {
     if (runAt === undefined) return delayMs ?? 0;
-    const { clock } = this.#settings.engine;
-    return Math.max(0, Number(runAt) - clock.timeOrigin - clock.now());
+    return Math.max(0, Number(runAt) - wallTimeOf(this.#settings.engine.clock));
   }
 
   /** What a task is registered as. @throws NotRegisteredError */

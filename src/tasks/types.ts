@@ -32,7 +32,7 @@ export interface SubmitOptions {
   readonly id?: string | undefined;
   /** Not before so long from now. Not with `runAt`. */
   readonly delayMs?: number | undefined;
-  /** Not before this time. */
+  /** Not before this time, by the clock on the wall as it is set at the submission; at once if that has passed. */
   readonly runAt?: number | Date | undefined;
   /** What goes along. For the calls that a task submits: what isn't given is inherited. */
   readonly context?: CallerContext | undefined;
@@ -66,7 +66,9 @@ export interface TaskConcurrency<I> {
 
 /** An example of what goes in and what comes out, run as a test by `testExamples`. */
 export interface Example<I, O> {
+  /** What is submitted. */
   readonly input: I;
+  /** What comes of it. */
   readonly output: O;
 }
 

@@ -30,6 +30,7 @@ export interface EngineSuiteOptions {
 
 /** What an engine under test is made with. */
 export interface EngineSetting {
+  /** What it is to go by, unless the suite was told that it can't. */
   readonly clock: Clock;
 }
 

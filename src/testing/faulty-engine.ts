@@ -2,6 +2,17 @@
 
 import type { ConsumerListener, Engine } from '../engines/index.ts';
 import type { Clock } from '../go/clock.ts';
+import {
+  COUNT,
+  COUNT_OR_NONE,
+  checkNames,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  DURATION_OR_NONE,
+  optionalNumber,
+  optionalOneOf,
+} from '../tasks/checks.ts';
 
 /** What can go wrong by itself: every method that gives a promise, but `close`. */
 export type EngineOperation = Exclude<keyof Engine, 'name' | 'capabilities' | 'clock' | 'watch' | 'close'>;
@@ -18,7 +29,7 @@ export interface FailureOptions {
 
 /** An engine, and what can be made to go wrong with it. */
 export interface FaultyEngine extends Engine {
-  /** Has the next calls of an operation fail; after those that were told to before. */
+  /** Has the next calls of an operation fail; after those that were told to before. @throws TypeError or RangeError */
   failNext(operation: EngineOperation, options?: FailureOptions): void;
   /** Has the next deliveries get lost on the way: their leases are given, and nobody knows. */
   loseDeliveries(count: number): void;
@@ -73,6 +84,7 @@ type Method = (...args: unknown[]) => Promise<unknown>;
  * engine.failNext('ack', { when: 'after' }); // the call has completed, and who ran it doesn't know
  */
 export function faultyEngine(engine: Engine): FaultyEngine {
+  checkObject('engine', engine);
   const faults = new Faults(engine);
   const methods = OPERATIONS.map((operation) => {
     const method: Method = (...args) => faults.run(operation, args);
@@ -87,7 +99,7 @@ export function faultyEngine(engine: Engine): FaultyEngine {
     close: () => engine.close(),
     failNext: (operation, options) => faults.failNext(operation, options),
     loseDeliveries: (count) => {
-      faults.lost += count;
+      faults.lost += checkNumber('count', count, COUNT_OR_NONE);
     },
     goDown: (error = new Error('the engine is down')) => {
       faults.down = { error };
@@ -96,12 +108,12 @@ export function faultyEngine(engine: Engine): FaultyEngine {
       faults.down = undefined;
     },
     slowDown: (ms) => {
-      faults.delayMs = ms;
+      faults.delayMs = checkNumber('ms', ms, DURATION_OR_NONE);
     },
     deafen: (isDeaf = true) => {
       faults.isDeaf = isDeaf;
     },
-    calls: (operation) => faults.counts.get(operation) ?? 0,
+    calls: (operation) => faults.counts.get(checkOneOf('operation', operation, OPERATIONS)) ?? 0,
   };
 }
 
@@ -129,7 +141,12 @@ class Faults {
   }
 
   failNext(operation: EngineOperation, options: FailureOptions = {}): void {
-    const { times = 1, when = 'before', error = new Error(`${operation} has failed`) } = options;
+    checkOneOf('operation', operation, OPERATIONS);
+    checkObject('options', options);
+    checkNames('failNext', options, ['times', 'when', 'error']);
+    const { error = new Error(`${operation} has failed`) } = options;
+    const times = optionalNumber('times', options.times, { ...COUNT, infinite: true }, 1);
+    const when = optionalOneOf('when', options.when, ['before', 'after'], 'before');
     const faults = this.#faults.get(operation) ?? [];
     this.#faults.set(operation, [...faults, { left: times, when, error }]);
   }

@@ -5,7 +5,7 @@
 import { type CallState, type Engine, isEnded, memoryEngine } from '../engines/index.ts';
 import { DeadlineExceededError } from '../go/errors.ts';
 import { type CallInfo, describeCall } from '../tasks/call-info.ts';
-import { checkNumber, checkObject, LIMIT_OR_NOW, wrongType } from '../tasks/checks.ts';
+import { checkNames, checkObject, LIMIT_OR_NOW, optionalNumber, wrongType } from '../tasks/checks.ts';
 import {
   type AnyTask,
   Dispatcher,
@@ -101,8 +101,8 @@ export class TestDispatcher implements AsyncDisposable {
    *
    * What waits for the real world, as for I/O, has a moment to come to its end, and no more: fake it.
    */
-  async runAll({ withinMs = DAY_MS }: WithinOptions = {}): Promise<CallInfo[]> {
-    checkNumber('withinMs', withinMs, LIMIT_OR_NOW);
+  async runAll(options: WithinOptions = {}): Promise<CallInfo[]> {
+    const withinMs = checkWithin(options, DAY_MS);
     const ended: CallInfo[] = [];
     const unwatch = this.#memory.watch(undefined, (event) => {
       if (event.type === 'state' && isEnded(event.record.state)) ended.push(describeCall(event.record));
@@ -124,8 +124,8 @@ export class TestDispatcher implements AsyncDisposable {
    * @example
    * assert.equal(await t.until(call.result), 42);
    */
-  until<T>(promise: PromiseLike<T>, { withinMs = DAY_MS }: WithinOptions = {}): Promise<T> {
-    return this.#pass(promise, withinMs, 'the promise');
+  async until<T>(promise: PromiseLike<T>, options: WithinOptions = {}): Promise<T> {
+    return this.#pass(promise, checkWithin(options, DAY_MS), 'the promise');
   }
 
   /**
@@ -140,8 +140,8 @@ export class TestDispatcher implements AsyncDisposable {
    */
   popCall<I, O>(task: Task<I, O>, options?: WithinOptions): Promise<PoppedCall<I, O> | undefined>;
   popCall(task?: string, options?: WithinOptions): Promise<PoppedCall | undefined>;
-  async popCall(task?: AnyTask | string, { withinMs = 0 }: WithinOptions = {}): Promise<PoppedCall | undefined> {
-    checkNumber('withinMs', withinMs, LIMIT_OR_NOW);
+  async popCall(task?: AnyTask | string, options: WithinOptions = {}): Promise<PoppedCall | undefined> {
+    const withinMs = checkWithin(options, 0);
     if (this.dispatcher.state === 'running') {
       throw new TypeError('popCall takes calls in the place of the dispatcher, but that has been started');
     }
@@ -180,7 +180,6 @@ export class TestDispatcher implements AsyncDisposable {
   }
 
   async #pass<T>(promise: PromiseLike<T>, withinMs: number, what: string): Promise<T> {
-    checkNumber('withinMs', withinMs, LIMIT_OR_NOW);
     let isSettled = false;
     const settled = (): void => {
       isSettled = true;
@@ -205,4 +204,10 @@ export class TestDispatcher implements AsyncDisposable {
     }
     return true;
   }
+}
+
+function checkWithin(options: WithinOptions, fallback: number): number {
+  checkObject('options', options);
+  checkNames('a wait', options, ['withinMs']);
+  return optionalNumber('withinMs', options.withinMs, LIMIT_OR_NOW, fallback);
 }

@@ -40,6 +40,7 @@ const MAX_TURNS = 1_000;
  * next timer fires; real I/O, threads and real timers are not waited for.
  */
 export class VirtualClock implements Clock {
+  /** What `now() === 0` means, in ms since the epoch. */
   readonly timeOrigin: number;
   readonly #timerLimit: number;
   readonly #timers: VirtualTimer[] = [];
@@ -68,10 +69,12 @@ export class VirtualClock implements Clock {
     return this.#timers[0]?.dueAt;
   }
 
+  /** How much time has passed since the beginning, in ms. */
   now(): number {
     return this.#now;
   }
 
+  /** The time of day, in ms since the epoch: also what {@link VirtualClock.jump} has made of it. */
   wallTime(): number {
     return this.timeOrigin + this.#now + this.#setBy;
   }
@@ -96,6 +99,7 @@ export class VirtualClock implements Clock {
     return timer;
   }
 
+  /** Has a timer not fire. Harmless when it has, or is none. */
   clearTimeout(timer: ClockTimer): void {
     const index = this.#timers.indexOf(timer as VirtualTimer);
     if (index !== -1) this.#timers.splice(index, 1);

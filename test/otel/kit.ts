@@ -66,6 +66,8 @@ export interface Telemetry extends AsyncDisposable {
   spans(): ReadableSpan[];
   /** What a metric comes to, by its attributes as text. */
   points(name: string): Promise<Map<string, DataPoint<unknown>['value']>>;
+  /** Of all metrics that have a point. */
+  names(): Promise<string[]>;
 }
 
 export function telemetryOf(): Telemetry {
@@ -74,18 +76,22 @@ export function telemetryOf(): Telemetry {
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 2 ** 31 - 1 });
   const meterProvider = new MeterProvider({ readers: [reader] });
+  const collected = async () => {
+    exporter.reset();
+    await reader.forceFlush();
+    return exporter.getMetrics()[0]?.scopeMetrics.flatMap((scope) => scope.metrics) ?? [];
+  };
   return {
     tracerProvider,
     providers: { tracerProvider, meterProvider },
     spans: () => spanExporter.getFinishedSpans(),
     async points(name) {
-      exporter.reset();
-      await reader.forceFlush();
-      const [resource] = exporter.getMetrics();
-      const metrics = resource?.scopeMetrics.flatMap((scope) => scope.metrics) ?? [];
-      const metric = metrics.find(({ descriptor }) => descriptor.name === `errand.dispatcher.${name}`);
+      const metric = (await collected()).find(({ descriptor }) => descriptor.name === `errand.dispatcher.${name}`);
       const points: readonly DataPoint<unknown>[] = metric?.dataPoints ?? [];
       return new Map(points.map(({ attributes, value }) => [Object.values(attributes).join(' '), value]));
+    },
+    async names() {
+      return (await collected()).filter(({ dataPoints }) => dataPoints.length > 0).map((each) => each.descriptor.name);
     },
     async [Symbol.asyncDispose]() {
       await tracerProvider.shutdown();

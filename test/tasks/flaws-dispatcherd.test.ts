@@ -97,6 +97,19 @@ test(
 );
 
 test(
+  'dispatcherd flaw: no bound',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(hangs, { concurrency: 2 });
+    await rig.dispatcher.submitMany(hangs, Array(1_000).fill(undefined));
+    await rig.clock.advance(60_000);
+    const { started, queued } = await rig.dispatcher.calls.count();
+    assert.deepEqual([started, queued], [2, 998], 'what there is no room for stays in the engine');
+    const [workers] = await rig.dispatcher.control.workers();
+    assert.equal(workers!.managers.get('default')!.queuedTasks, 0);
+  }),
+);
+
+test(
   'dispatcherd flaw: results discarded',
   withLeakCheck(async () => {
     await using rig = await rigOf(echo);

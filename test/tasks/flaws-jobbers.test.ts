@@ -31,6 +31,32 @@ test(
 );
 
 test(
+  'Jobbers flaw: no SIGTERM handler anywhere',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = memoryEngine({ clock });
+    const { promise: isFree, resolve: free } = deferred<boolean>();
+    const task = defineTask({
+      name: 'task',
+      run: (ctx) => Promise.race([isFree, untilCanceled(ctx)]),
+    });
+    await using rig = await rigOf(task, { clock, engine });
+    const call = await rig.dispatcher.submit(task, undefined);
+    await settle();
+    rig.dispatcher.stopOnSignals(['SIGTERM'], { graceMs: 1_000 });
+    const told = new Promise<NodeJS.Signals>((resolve) => process.once('SIGTERM', resolve));
+    process.kill(process.pid, 'SIGTERM');
+    await told;
+    assert.equal(rig.dispatcher.state, 'stopping');
+    const { requeued, left } = await passing(clock, rig.dispatcher.stop());
+    assert.deepEqual([requeued, left, call.status, call.info.attempt], [1, 0, 'queued', 0]);
+    await using _ = await rigOf(task, { clock, engine });
+    free(true);
+    assert.equal(await call.result, true);
+  }),
+);
+
+test(
   'Jobbers flaw: RESUBMIT never re-enqueues',
   withLeakCheck(async () => {
     const clock = new VirtualClock();

@@ -148,7 +148,7 @@ export class World {
         }
         break;
       case 'fail':
-        engine.failNext(step.operation, step);
+        engine.failNext(step.operation, { times: step.times, when: step.when });
         break;
       case 'lose':
         engine.loseDeliveries(1);

@@ -11,7 +11,7 @@ import {
   weighted,
 } from '../../src/tasks/index.ts';
 import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { deferred, rigOf, settle, statesOf } from './kit.ts';
+import { deferred, echo, rigOf, settle, statesOf } from './kit.ts';
 
 /** A task that notes its inputs, with a first call that holds the one worker until `go` is called. */
 function noting(rules: { readonly priority?: number; readonly overridable?: ['priority'] } = {}) {
@@ -270,5 +270,21 @@ test(
     assert.deepEqual(await queuesOf(atRandom(['x', 'y'], { random }), KEYS), ['x', 'x', 'x', 'y', 'y', 'y']);
     const weights = weighted({ x: 1, y: 3 }, { random });
     assert.deepEqual(await queuesOf(weights, KEYS), ['x', 'y', 'y', 'y', 'y', 'y']);
+  }),
+);
+
+test(
+  'runAt is a time of day: it goes by the clock on the wall, which somebody may have set',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock({ timeOrigin: Date.parse('2026-01-01T00:00:00Z') });
+    await using rig = await rigOf(echo, { clock });
+    for (const ms of [3_600_000, -7_200_000]) {
+      clock.jump(ms);
+      const call = await rig.dispatcher.submit(echo, 1, { runAt: clock.wallTime() + 60_000 });
+      await clock.advance(59_999);
+      assert.equal(call.status, 'scheduled');
+      await clock.advance(1);
+      assert.equal(call.status, 'completed');
+    }
   }),
 );

@@ -9,7 +9,7 @@ import type { Canceled } from '../cancel.ts';
 import { COUNT, checkNames, checkNumber, checkObject, checkOneOf } from '../checks.ts';
 import type { DispatcherState } from '../dispatcher.ts';
 import { LOG_LEVELS, type LogLevel } from '../dispatcher-events.ts';
-import { checkFilter, type DeadLetterFilter } from '../records.ts';
+import { checkFilter, checkPage, type DeadLetterFilter, OF_LETTERS } from '../filters.ts';
 import type { Messenger } from './messenger.ts';
 import type { WorkersAnswered } from './probe.ts';
 import {
@@ -26,6 +26,7 @@ import { unpackAnswered } from './report.ts';
 
 /** The workers of one dispatcher. */
 export interface DispatcherWorkers {
+  /** Its name. */
   readonly dispatcher: string;
   /** It hasn't answered in time: nothing else is known of it. */
   readonly isSilent: boolean;
@@ -37,9 +38,11 @@ export interface DispatcherWorkers {
 
 /** One dispatcher, briefly. */
 export interface DispatcherStatus {
+  /** Unique on the engine. */
   readonly name: string;
   /** It hasn't answered in time: nothing else is known of it. */
   readonly isSilent: boolean;
+  /** Where it stands. */
   readonly state: DispatcherState | undefined;
   /** Since it was started. */
   readonly uptimeMs: number | undefined;
@@ -49,6 +52,7 @@ export interface DispatcherStatus {
 
 /** How all is, at one moment. */
 export interface Status {
+  /** Where calls wait. */
   readonly engine: {
     readonly name: string;
     /** Whether it has passed its own check, in time. */
@@ -62,6 +66,7 @@ export interface Status {
   readonly calls: Readonly<Record<CallState, number>> | undefined;
   /** How many wait for somebody's decision. */
   readonly deadLetters: number | undefined;
+  /** All that are known, by name. */
   readonly queues: readonly Pick<QueueInfo, 'name' | 'counts' | 'isPaused' | 'isUnattended'>[];
 }
 
@@ -92,6 +97,11 @@ const WAITING: readonly CallState[] = ['queued', 'held', 'scheduled'];
  * The control of all that shares an engine: after dispatcherd's control commands, and what of Jobbers' admin API needs no
  * network. Questions go to all dispatchers by messages through the engine; those that don't answer within a second are
  * said to be silent. A dispatcher that was never started can ask, too, and isn't one of those asked.
+ *
+ * @example
+ * const { queues, deadLetters } = await dispatcher.control.status();
+ * await dispatcher.control.cancel({ task: 'image.resize' }, 'not needed any more');
+ * await dispatcher.control.queues.pause('images');
  */
 export class Control {
   /** The queues: who takes from them, pausing, limits. */
@@ -192,8 +202,8 @@ export class Control {
   }
 
   async #list(filter: DeadLetterFilter, state: readonly CallState[], page?: Page): Promise<CallInfo[]> {
-    checkFilter(filter, ['id', 'task', 'version', 'queue', 'key', 'parentId']);
-    return (await this.#host.engine.scan({ ...filter, state }, page)).map(describeCall);
+    checkFilter(filter, OF_LETTERS);
+    return (await this.#host.engine.scan({ ...filter, state }, checkPage(page))).map(describeCall);
   }
 
   /** @throws what shows that it isn't well, or that it hasn't answered */

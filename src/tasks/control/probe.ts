@@ -8,6 +8,7 @@ import { schedulerOf } from '../../manager/submitter.ts';
 
 /** The workers of one manager, and how many of them have answered. */
 export interface WorkersAnswered {
+  /** How many there are. */
   readonly workers: number;
   /** Those that are busy all the time can't: they aren't broken for that. */
   readonly answered: number;

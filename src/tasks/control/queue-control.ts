@@ -36,16 +36,21 @@ export type QueueCounts = Readonly<Record<'queued' | 'held' | 'scheduled' | 'sta
 
 /** How one dispatcher takes from a queue. */
 export interface QueueTaker {
+  /** Its name. */
   readonly dispatcher: string;
   /** How many of its calls it runs at once; Infinity: as many as it has room for. */
   readonly concurrency: number;
+  /** Its share of the dispatcher's turns, where `order` is 'weighted'. */
   readonly weight: number;
+  /** Whether it takes nothing from it at present. */
   readonly isPaused: boolean;
 }
 
 /** A queue as it is at one moment. */
 export interface QueueInfo {
+  /** As tasks and dispatchers call it. */
   readonly name: string;
+  /** How many calls stand where. */
   readonly counts: QueueCounts;
   /** Whether it is paused for all dispatchers. */
   readonly isPaused: boolean;

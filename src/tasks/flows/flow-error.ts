@@ -4,8 +4,11 @@ import { errorFromJson } from '../error-json.ts';
 
 /** An error, as JSON holds it. */
 export interface FlowError {
+  /** Of the error's class. */
   readonly name: string;
+  /** What it says. */
   readonly message: string;
+  /** Its code, if it has one. */
   readonly code?: string | undefined;
 }
 

@@ -3,6 +3,7 @@ import type { CallRecord, CallState, Engine } from '../../engines/index.ts';
 import { isEnded } from '../../engines/moves.ts';
 import { show } from '../../go/checks.ts';
 import { errorFromJson } from '../error-json.ts';
+import { checkId } from '../filters.ts';
 import type { TaskRegistry } from '../registry.ts';
 import type { FlowNodeState } from './board.ts';
 import type { FlowError } from './flow-error.ts';
@@ -37,8 +38,11 @@ export interface FlowRun {
   readonly nodes: Readonly<Record<string, FlowNode>>;
   /** What it failed with last, or why it was canceled. */
   readonly error: unknown;
+  /** When it was submitted. */
   readonly submittedAt: number;
+  /** When somebody began to coordinate it last. */
   readonly startedAt: number | undefined;
+  /** When it ended. */
   readonly endedAt: number | undefined;
 }
 
@@ -55,7 +59,7 @@ export class Flows {
 
   /** A run, by the id of its call. Undefined when there is none, or none any more. @throws TypeError for a call of a task */
   async get(id: string): Promise<FlowRun | undefined> {
-    const record = await this.#engine.get(id);
+    const record = await this.#engine.get(checkId(id));
     if (record === undefined) return undefined;
     if (record.manager !== FLOWS) throw new TypeError(`the call ${show(id)} is of ${record.task}, which is no flow`);
     return this.#describe(record);

@@ -8,7 +8,7 @@ import { definitionOf } from '../define-task.ts';
 import type { AnyTask } from '../types.ts';
 import type { FlowNodeState } from './board.ts';
 import type { FlowNode, FlowRun } from './flows.ts';
-import type { PlanNode } from './plan.ts';
+import type { FlowPlan, PlanNode } from './plan.ts';
 
 const COLORS: Readonly<Record<FlowNodeState, string>> = {
   waiting: 'fill:#f6f8fa,stroke:#8c959f,color:#24292f',
@@ -23,11 +23,12 @@ const COLORS: Readonly<Record<FlowNodeState, string>> = {
  * The text of a Mermaid flowchart of a flow: nodes with a call for each item have double sides, edges to what handles
  * failures are dashed, those to nodes that run inline are thick. With a run, nodes have the color of their state.
  *
- * @throws TypeError when it is no flow
+ * @throws TypeError when it is no flow, or no run; RangeError when the run is of another flow
  */
 export function toMermaid(flow: AnyTask, run?: FlowRun): string {
   const plan = definitionOf(flow, 'flow').flow;
   if (plan === undefined) throw wrongType('flow', 'what flow().build() has given', flow);
+  if (run !== undefined) checkRun(plan, run);
   const lines = ['flowchart LR'];
   const stateOf = (name: string): FlowNode | undefined =>
     run !== undefined && Object.hasOwn(run.nodes, name) ? run.nodes[name] : undefined;
@@ -43,6 +44,15 @@ export function toMermaid(flow: AnyTask, run?: FlowRun): string {
     if (its.length > 0) lines.push(`  classDef ${state} ${COLORS[state]}`, `  class ${its.join()} ${state}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function checkRun(plan: FlowPlan, run: FlowRun): void {
+  if (typeof run !== 'object' || typeof run?.nodes !== 'object') {
+    throw wrongType('run', 'what dispatcher.flows.get() has given', run);
+  }
+  if (run.flow !== plan.name) {
+    throw new RangeError(`run must be of the flow ${plan.name}, but is of ${run.flow}`);
+  }
 }
 
 function shapeOf({ name, index, kind }: PlanNode, node: FlowNode | undefined): string {

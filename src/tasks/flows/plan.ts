@@ -6,7 +6,6 @@
  */
 import { show } from '../../go/checks.ts';
 import {
-  checkArray,
   checkFunction,
   checkName,
   checkNames,
@@ -140,10 +139,8 @@ function draftOf(
   const { after, of, input, over, settled, onFailure, inline, ...rest } = options;
   if (kind === 'each') checkFunction(`over of ${called}`, over);
   optionalFunction(`input of ${called}`, input);
-  if (kind === 'onError') {
-    const named = typeof of === 'string' ? [of] : checkArray(`of of ${called}`, of);
-    if (named.length === 0) throw new TypeError(`of of ${called} names no node`);
-  }
+  const handled = namesOf(`of of ${called}`, of);
+  if (kind === 'onError' && handled.length === 0) throw new TypeError(`of of ${called} names no node`);
   const submission = Object.keys(rest).length === 0 ? undefined : (Object.freeze(rest) as SubmitOptions);
   if (submission !== undefined) checkSubmitOptions(own, submission);
   return {
@@ -153,7 +150,7 @@ function draftOf(
     task: task as AnyTask,
     after: namesOf(`after of ${called}`, after),
     takesMany: Array.isArray(after),
-    of: namesOf(`of of ${called}`, of),
+    of: handled,
     input: input as Mapper | undefined,
     over: over as Mapper | undefined,
     isSettled: optionalBoolean(`settled of ${called}`, settled, false),
@@ -170,9 +167,10 @@ function draftOf(
 
 function namesOf(name: string, value: unknown): readonly string[] {
   if (value === undefined) return [];
-  const names = typeof value === 'string' ? [value] : checkArray(name, value);
-  for (const each of names)
-    if (typeof each !== 'string') throw wrongType(name, 'the name of a node, or several', value);
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  for (const each of names) {
+    if (typeof each !== 'string') throw wrongType(name, 'the name of a node, or an array of names', value);
+  }
   return Object.freeze([...new Set(names as string[])]);
 }
 

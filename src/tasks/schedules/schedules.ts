@@ -53,6 +53,7 @@ interface Timed extends Job {
 /** A hundred years: a date must come of it. */
 const LONGEST_MS = 100 * 366 * 86_400_000;
 
+/** What fires by itself in a dispatcher: made by its `schedule`, `every` and `onStart`, and found here. */
 export class Schedules {
   readonly #host: SchedulesHost;
   readonly #timekeeper: Timekeeper;

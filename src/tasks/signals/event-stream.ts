@@ -7,7 +7,7 @@ import { type WaitOptions, waitScope } from '../../go/wait-queue.ts';
 import { type CallInfo, describeCall } from '../call-info.ts';
 import { COUNT, checkArray, checkNames, checkObject, checkOneOf, optionalNumber } from '../checks.ts';
 import { type DispatcherEvents, EVENT_NAMES } from '../dispatcher-events.ts';
-import { checkFilter } from '../records.ts';
+import { checkFilter } from '../filters.ts';
 
 /** Something that has happened. `at` is when this dispatcher has heard of it, in ms since the epoch. */
 export type DispatcherEvent =
@@ -47,6 +47,7 @@ export interface EventOptions<T extends DispatcherEventType = DispatcherEventTyp
 export interface EventStream<T extends DispatcherEventType = DispatcherEventType>
   extends AsyncIterableIterator<Extract<DispatcherEvent, { readonly type: T | 'lost' }>, undefined>,
     AsyncDisposable {
+  /** Ends it: what was still to be read is gone. */
   return(): Promise<IteratorResult<never, undefined>>;
 }
 
@@ -90,10 +91,13 @@ export class LiveEvents implements EventStream {
     checkObject('options', options);
     checkNames('events', options, ['types', 'filter', 'capacity', 'signal']);
     const { types, filter, capacity } = options;
-    const wanted = types && checkArray('types', types).map((type, index) => checkOneOf(`types[${index}]`, type, TYPES));
+    const wanted =
+      types === undefined
+        ? undefined
+        : checkArray('types', types).map((type, index) => checkOneOf(`types[${index}]`, type, TYPES));
     this.#host = host;
     this.#types = wanted && new Set(wanted);
-    this.#filter = filter && checkFilter(filter);
+    this.#filter = filter === undefined ? undefined : checkFilter(filter);
     this.#capacity = optionalNumber('capacity', capacity, COUNT, 1_000);
     this.#unsubscribe = waitScope(options)?.subscribeWaiter((_, cause) => this.#end({ cause }));
   }
