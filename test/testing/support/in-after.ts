@@ -5,7 +5,7 @@ import { leakCheck } from '../../../src/testing/index.ts';
 
 const noop = (): void => {};
 const kept = new AbortController();
-const leak = process.env['LEAK'];
+const { LEAK: leak } = process.env;
 
 after(leakCheck());
 
