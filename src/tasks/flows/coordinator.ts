@@ -60,6 +60,8 @@ class Coordinator {
   #isOver = false;
   /** Fires when somebody else is to take up the run. */
   readonly #leave = new AbortController();
+  /** Fires when it is over, too. */
+  readonly #end = new AbortController();
 
   constructor(plan: FlowPlan, ctx: RunContext, flowInput: unknown) {
     this.#ctx = ctx;
@@ -74,7 +76,7 @@ class Coordinator {
       this.#wake?.();
     });
     this.#maker = new CallMaker(this.#run, this.#memory.round, this.#underWay, {
-      signal: this.#leave.signal,
+      signal: this.#end.signal,
       check: () => this.#check(),
       insist: (work) => this.#insist(work),
       refused: (job, error) => this.#note(job, 'failed', errorToJson(error)),
@@ -167,6 +169,7 @@ class Coordinator {
     const entry: Entry = {
       node: node.name,
       ...(item !== undefined && { item }),
+      ...(node.shape !== '' && { shape: node.shape }),
       round: this.#memory.round,
       state,
       text,
@@ -243,6 +246,7 @@ class Coordinator {
 
   readonly #onStopping = (): void => {
     this.#leave.abort(this.#ctx.stopping.reason);
+    this.#end.abort(this.#ctx.stopping.reason);
     this.#wake?.();
   };
 
@@ -251,6 +255,7 @@ class Coordinator {
     this.#isOver = endedAs === 'canceled' || (endedAs === undefined && isA(this.#ctx.cause, DeadlineExceededError));
     // Else somebody else has it by now, or will.
     if (!this.#isOver) this.#leave.abort(this.#ctx.cause);
+    this.#end.abort(this.#ctx.cause);
     this.#wake?.();
   };
 

@@ -6,10 +6,10 @@ import { isA } from '../../go/errors.ts';
 import { messageOf } from '../checks.ts';
 import { definitionOf, taskOf } from '../define-task.ts';
 import type { Definition } from '../definition.ts';
-import { InvalidInputError } from '../errors.ts';
 import { type RunContext, runOf } from '../run-context.ts';
 import type { AnyTask } from '../types.ts';
 import { validate } from '../validate.ts';
+import { ask } from './inputs.ts';
 import type { Mapper } from './plan.ts';
 
 /** What matters here of a node. */
@@ -70,6 +70,8 @@ export function chainTask(name: string, version: number, chain: readonly Link[])
       name,
       version,
       description: undefined,
+      // Its version is the flow's, of which the first task knows nothing.
+      migrate: (input: unknown) => input,
       outputSchema: undefined,
       examples: [],
       run: (ctx, input, resource) => runChain(links, ctx as RunContext, input, resource),
@@ -99,8 +101,7 @@ async function runChain(
       const output = index === chain.length - 1 ? await work() : await ctx.step(`flow:${index}`, work);
       outputs.push([link.name, output]);
     } catch (error) {
-      if (index > 0) blame(error, link.name);
-      throw error;
+      throw index > 0 || blamedFor(error) !== undefined ? blamed(error, link.name) : error;
     }
   }
   return Object.fromEntries(outputs);
@@ -111,22 +112,22 @@ async function inputOf(link: Link, { inputSchema }: Definition, before: [string,
   return inputSchema === undefined ? input : validate(inputSchema, input, 'input');
 }
 
-function inlineInput({ input, takesMany, name }: Link, before: [string, unknown]): unknown {
-  const results = Object.fromEntries([before]);
-  if (input === undefined) return takesMany ? results : before[1];
-  try {
-    return input(results as never, undefined as never);
-  } catch (cause) {
-    throw new InvalidInputError(`the input of the node ${name} can't be made: ${messageOf(cause)}`, { cause });
-  }
+/** Of a copy: what the node does to it isn't done to the result of the one before it. */
+function inlineInput(link: Link, [name, output]: [string, unknown]): unknown {
+  const result = structuredClone(output);
+  const results = Object.fromEntries([[name, result]]);
+  if (link.input !== undefined) return ask(link, 'input', link.input, results, undefined);
+  return link.takesMany ? results : result;
 }
 
 /** An error says which of the nodes that share a call it is of. */
 const BLAMED = 'flowNode';
 
-function blame(error: unknown, name: string): void {
-  if (!isA(error, Error) || !Object.isExtensible(error)) return;
-  Object.defineProperty(error, BLAMED, { value: name, enumerable: true, configurable: true, writable: true });
+/** What can't say it is the cause of one that can. */
+function blamed(thrown: unknown, name: string): Error {
+  const canSay = isA(thrown, Error) && Object.isExtensible(thrown);
+  const error = canSay ? thrown : new Error(messageOf(thrown), { cause: thrown });
+  return Object.defineProperty(error, BLAMED, { value: name, enumerable: true, configurable: true, writable: true });
 }
 
 /** Which of the nodes that share a call has failed; undefined: the first. */

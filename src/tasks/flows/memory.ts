@@ -15,6 +15,8 @@ export interface Entry {
   readonly node: string;
   /** Of a node with a call for each item: which. Without it, all have ended. */
   readonly item?: number;
+  /** The node's, unless that is empty. */
+  readonly shape?: string;
   readonly round: number;
   readonly state: 'completed' | 'failed' | 'canceled';
   /** JSON: its output, or its error. */
