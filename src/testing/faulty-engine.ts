@@ -83,7 +83,9 @@ export function faultyEngine(engine: Engine): FaultyEngine {
     name: engine.name,
     capabilities: engine.capabilities,
     clock: engine.clock,
-    watch: (id, listener) => engine.watch(id, (event) => faults.isHeard && listener(event)),
+    // That it is closed, nobody has to be told: it is seen.
+    watch: (id, listener) =>
+      engine.watch(id, (event) => (faults.isHeard || event.type === 'closed') && listener(event)),
     close: () => engine.close(),
     failNext: (operation, options) => faults.failNext(operation, options),
     loseDeliveries: (count) => {
