@@ -12,7 +12,7 @@ import {
   SkipTask,
   type StandardSchema,
 } from '../../src/tasks/index.ts';
-import { VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
+import { faultyEngine, VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import { echo, failureOf, passing, rigOf, settle } from './kit.ts';
 
 /** Where the nodes of a run stand. */
@@ -307,5 +307,35 @@ test(
     await run.result;
     assert.equal(run.progress, 5);
     assert.deepEqual(Object.keys((await rig.dispatcher.flows.get(run.id))!.nodes), ['a']);
+  }),
+);
+
+test(
+  'a run that is canceled, and handed back by who has not heard of it, leaves nothing behind',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const store = memoryEngine({ clock });
+    const engine = faultyEngine(store);
+    const noted: unknown[] = [];
+    const waits = defineTask({ name: 'waits', queue: 'nobody', run: () => {} });
+    const note = defineTask({ name: 'note', queue: 'nobody', run: (_ctx, input: unknown) => void noted.push(input) });
+    const graph = flow({ name: 'graph', queue: 'runs' })
+      .node('a', waits, { onFailure: 'skip' })
+      .onError('b', note, { of: 'a', input: () => 1 })
+      .build();
+    const first = new Dispatcher({ tasks: [graph], engine, queues: { runs: {} } });
+    await first.start();
+    const { id } = await first.submit(graph, 1);
+    await settle();
+    engine.deafen();
+    const second = new Dispatcher({ tasks: [graph], engine: store });
+    await second.cancel(id);
+    await clock.advance(6_000); // the coordinator has looked, and found that a was canceled
+    await passing(clock, first.stop());
+    await second.start();
+    await clock.advance(10_000);
+    assert.equal((await second.calls.get(id))!.status, 'canceled');
+    assert.deepEqual(noted, []);
+    await passing(clock, second.stop());
   }),
 );

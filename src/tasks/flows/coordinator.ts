@@ -112,7 +112,7 @@ class Coordinator {
     this.#run.host.clock.clearTimeout(this.#lookTimer);
     this.#publisher.close();
     this.#underWay.close();
-    if (this.#run.endedAs === 'lost') void this.#endOrphans();
+    if (this.#leave.signal.aborted || this.#run.endedAs === 'lost') void this.#endOrphans();
   }
 
   async #output(): Promise<unknown> {
