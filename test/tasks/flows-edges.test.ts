@@ -13,7 +13,7 @@ import {
   type StandardSchema,
 } from '../../src/tasks/index.ts';
 import { faultyEngine, VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
-import { echo, failureOf, passing, rigOf, settle } from './kit.ts';
+import { echo, failureOf, hangs, passing, pause, rigOf, settle } from './kit.ts';
 
 /** Where the nodes of a run stand. */
 async function statesOf(dispatcher: Dispatcher, id: string): Promise<string> {
@@ -337,5 +337,62 @@ test(
     assert.equal((await second.calls.get(id))!.status, 'canceled');
     assert.deepEqual(noted, []);
     await passing(clock, second.stop());
+  }),
+);
+
+test(
+  'a run that somebody refuses goes on when it is resubmitted, with what it has under way, and all of its time',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = memoryEngine({ clock });
+    let runs = 0;
+    const slow = defineTask({ name: 'slow', queue: 'work', run: () => pause(clock, 60_000).then(() => ++runs) });
+    const graph = flow({ name: 'graph', timeoutMs: 70_000 }).node('a', slow).then('b', slow).build();
+    const other = flow({ name: 'other' }).node('a', echo).build();
+    const worker = new Dispatcher({ tasks: [slow], engine });
+    await worker.start();
+    const first = new Dispatcher({ tasks: [graph], engine, queues: { default: {} } });
+    await first.start();
+    const { id } = await first.submit(graph, undefined);
+    await clock.advance(30_000);
+    await passing(clock, first.stop());
+    const stranger = new Dispatcher({ tasks: [other], engine });
+    await stranger.start();
+    await settle();
+    assert.equal((await stranger.calls.get(id))!.status, 'deadLettered');
+    await passing(clock, stranger.stop());
+    await using rig = await rigOf(graph, { clock, engine, queues: { default: {} } });
+    await rig.dispatcher.deadLetters.resubmit(id);
+    await clock.advance(40_000);
+    assert.equal(runs, 1);
+    assert.equal(await statesOf(rig.dispatcher, id), 'completed running');
+    await clock.advance(50_000);
+    assert.equal((await rig.dispatcher.calls.get(id))!.status, 'deadLettered', 'as it has timed out');
+    await passing(clock, worker.stop({ timeoutMs: 0 }));
+  }),
+);
+
+test(
+  'the nodes of a run whose time is over when it is taken up are canceled, whatever comes before it',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = memoryEngine({ clock });
+    const worker = new Dispatcher({ tasks: [hangs], engine });
+    await worker.start();
+    const graph = flow({ name: 'graph', timeoutMs: 5_000, queue: 'runs' }).node('a', hangs).build();
+    const options = { tasks: [graph], engine, queues: { runs: {} } };
+    const first = new Dispatcher(options);
+    await first.start();
+    const { id } = await first.submit(graph, undefined);
+    await settle();
+    await passing(clock, first.stop());
+    await clock.advance(10_000);
+    const second = new Dispatcher({ ...options, beforeRun: () => pause(clock, 100) });
+    await second.start();
+    await clock.advance(1_000);
+    assert.equal((await second.calls.get(id))!.status, 'deadLettered');
+    assert.equal((await second.calls.get(`${id}/a`))!.status, 'canceled');
+    await passing(clock, second.stop());
+    await passing(clock, worker.stop());
   }),
 );

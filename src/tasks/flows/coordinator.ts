@@ -88,6 +88,7 @@ class Coordinator {
 
   async run(): Promise<unknown> {
     try {
+      if (this.#ctx.signal.aborted) this.#onSignal();
       if (this.#ctx.stopping.aborted) this.#onStopping();
       await this.#goThrough();
     } catch (error) {
