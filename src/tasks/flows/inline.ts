@@ -43,6 +43,7 @@ export function checkInline(
   if (own.flow !== undefined || its.flow !== undefined) refuse('a flow has no worker');
   if (own.manager !== its.manager) refuse(`it runs on ${own.manager}, and ${parent.name} on ${its.manager}`);
   if (node.options !== undefined || node.onFailure === 'skip') refuse('it takes no options but after and input');
+  if (its.onDuplicate !== 'parallel') refuse(`${its.name} has an onDuplicate, which holds only among calls of its own`);
   if ((node.input?.length ?? 0) > 1) refuse("its input can be made of the node's before it alone, not of the flow's");
   const rules = {
     retry: own.retry,
@@ -52,6 +53,9 @@ export function checkInline(
     'rateLimit or concurrency': own.limits.size > 0 ? own.limits : undefined,
     onDuplicate: own.onDuplicate === 'parallel' ? undefined : own.onDuplicate,
     deadLetter: own.deadLetter || undefined,
+    priority: own.priority === 0 || own.priority === its.priority ? undefined : own.priority,
+    onShutdown: own.onShutdown === 'requeue' || own.onShutdown === its.onShutdown ? undefined : own.onShutdown,
+    onWorkerLost: own.onWorkerLost === 'retry' || own.onWorkerLost === its.onWorkerLost ? undefined : own.onWorkerLost,
     queue: own.fixedQueue === 'default' || own.fixedQueue === its.fixedQueue ? undefined : own.fixedQueue,
   };
   for (const [rule, value] of Object.entries(rules)) {
