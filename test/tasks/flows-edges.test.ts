@@ -396,3 +396,22 @@ test(
     await passing(clock, worker.stop());
   }),
 );
+
+test(
+  'what a hook does to the input of a submission is done to nothing else',
+  withLeakCheck(async () => {
+    const beforeSubmit = (draft: { input: unknown }) => {
+      (draft.input as { tags: string[] }).tags.push('seen');
+    };
+    const graph = flow<{ tags: string[] }>({ name: 'graph' })
+      .node('a', echo)
+      .node('b', echo, { after: 'a' })
+      .node('c', echo, { after: 'a' })
+      .build((results) => results);
+    await using rig = await rigOf(graph, { beforeSubmit });
+    const input = { tags: [] };
+    const tags = (times: number) => ({ tags: Array.from({ length: times }, () => 'seen') });
+    assert.deepEqual(await rig.dispatcher.call(graph, input), { a: tags(2), b: tags(3), c: tags(3) });
+    assert.deepEqual(input, { tags: [] });
+  }),
+);

@@ -2,6 +2,7 @@
 import { isPromise } from 'node:util/types';
 import { show } from '../../go/checks.ts';
 import { messageOf } from '../checks.ts';
+import { copyOf } from '../copy.ts';
 import { InvalidInputError } from '../errors.ts';
 import { decodePayload } from '../payload.ts';
 import type { Board, Fault } from './board.ts';
@@ -122,21 +123,4 @@ export function ask(
   made.catch(() => {});
   const why = 'but returned a promise: what has to be waited for is a node';
   throw new InvalidInputError(`${what} of the node ${name} must return its value, ${why}`);
-}
-
-/** All that JSON could hold is copied; what a schema has made beside that is as it is. */
-function copyOf(value: unknown, copies = new Map<object, unknown>()): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  const isList = Array.isArray(value);
-  if (!isList && Object.getPrototypeOf(value) !== Object.prototype) return value;
-  const known = copies.get(value);
-  if (known !== undefined) return known;
-  const copy: unknown[] | Record<string, unknown> = isList ? [] : {};
-  copies.set(value, copy);
-  for (const key of Object.keys(value)) {
-    const item = copyOf((value as Record<string, unknown>)[key], copies);
-    if (key !== '__proto__') (copy as Record<string, unknown>)[key] = item;
-    else Object.defineProperty(copy, key, { value: item, enumerable: true, configurable: true, writable: true });
-  }
-  return copy;
 }
