@@ -326,11 +326,11 @@ const programOf = (step: fc.Arbitrary<Step>, maxLength: number): fc.Arbitrary<Pr
   });
 const runProgram = (program: Program): Promise<void> => new World(program).run();
 
-property('each node of a flow runs exactly when and as often as its rule says', 25, programOf(cancel, 0), runProgram);
+property('each node of a flow runs exactly when and as often as its rule says', 20, programOf(cancel, 0), runProgram);
 property('a flow that is canceled at any time ends', 15, programOf(cancel, 1), runProgram);
 property(
   'whatever dies and fails, a flow ends as its rules say, and nothing runs that must not',
-  30,
+  24,
   programOf(fault, 10),
   runProgram,
 );
