@@ -415,3 +415,23 @@ test(
     assert.deepEqual(input, { tags: [] });
   }),
 );
+
+test(
+  'a run is canceled, though its coordinator hears first that its nodes are',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const store = memoryEngine({ clock });
+    const engine = faultyEngine(store);
+    const waits = defineTask({ name: 'waits', queue: 'nobody', run: () => {} });
+    const graph = flow({ name: 'graph' }).node('a', waits).build();
+    await using rig = await rigOf(graph, { clock, engine, queues: { default: {} } });
+    const control = new Dispatcher({ tasks: [graph], engine: store });
+    const { id } = await rig.dispatcher.submit(graph, 1);
+    await settle();
+    engine.deafen();
+    await control.cancel(id);
+    await clock.advance(12_000); // it looks for its nodes sooner than for itself
+    assert.equal((await control.calls.get(id))!.status, 'canceled');
+    await passing(clock, control.stop());
+  }),
+);

@@ -91,6 +91,7 @@ class Coordinator {
       if (this.#ctx.signal.aborted) this.#onSignal();
       if (this.#ctx.stopping.aborted) this.#onStopping();
       await this.#goThrough();
+      if (this.#board.slots.some(({ state }) => state === 'canceled')) await this.#lookForCancel();
     } catch (error) {
       if (this.#isOver) await this.#endNodes();
       else if (this.#leave.signal.aborted) await this.#memory.written().catch(() => {});
@@ -114,6 +115,14 @@ class Coordinator {
     this.#publisher.close();
     this.#underWay.close();
     if (this.#leave.signal.aborted || this.#run.endedAs === 'lost') void this.#endOrphans();
+  }
+
+  /** Nodes are canceled with their run, and one may hear of them first. */
+  async #lookForCancel(): Promise<void> {
+    const { host, record } = this.#run;
+    const now = await this.#insist(() => host.engine.get(record.id));
+    if (now?.cancelRequested) this.#run.end('canceled', canceledBecause(undefined));
+    this.#check();
   }
 
   async #output(): Promise<unknown> {
