@@ -88,7 +88,9 @@ async function decide(run: Run, error: unknown, end: 'failed' | 'timedOut' | 'st
   const { onError } = host.hooks;
   if (onError !== undefined) await callHook(run, 'onError', () => onError(info, error));
   if (isFinal(error)) {
-    const isDead = definition.deadLetter || isA(error, SkipTask) || isA(error, UnreadableError);
+    // What a flow fails with is its node's to say.
+    const isSkipped = isA(error, SkipTask) && definition.flow === undefined;
+    const isDead = definition.deadLetter || isSkipped || isA(error, UnreadableError);
     return fail(run, 'failed', error, isDead ? 'deadLettered' : 'failed');
   }
   const policy = definition.retry ?? ONCE;

@@ -296,8 +296,8 @@ export class Run extends Receiver {
     if (definition.inputSchema !== undefined) input = await validate(definition.inputSchema, input, 'input');
     const { beforeRun } = host.hooks;
     if (beforeRun !== undefined) await beforeRun(this.info, input);
-    // It may have been ended meanwhile, or even given up.
-    if (ctx.err !== undefined) throw ctx.cause;
+    // It may have been ended meanwhile, or even given up. Who runs a flow sees by itself to what that has under way.
+    if (ctx.err !== undefined && definition.flow === undefined) throw ctx.cause;
     this.#watchForStall();
     return definition.run(new RunContext(this, ctx), input, resource);
   }

@@ -5,6 +5,7 @@ import { wallTimeOf } from '../go/clock.ts';
 import { isA } from '../go/errors.ts';
 import { isAllowed } from './authorize.ts';
 import { Call } from './call.ts';
+import { copyOf } from './copy.ts';
 import { definitionOf } from './define-task.ts';
 import type { Definition } from './definition.ts';
 import { ForbiddenError, InvalidInputError, NotRegisteredError, SubmitStoppedError } from './errors.ts';
@@ -122,7 +123,7 @@ export class CallSubmitter {
     const draft: Draft = {
       task: name,
       version,
-      input,
+      input: copyOf(input),
       options: Object(options) === options ? { ...options } : options,
     };
     if ((await beforeSubmit(draft)) === false) {

@@ -1,6 +1,6 @@
 /** An engine with faults to switch on: for tests of whoever lives with an engine. */
 
-import type { ConsumerListener, Engine } from '../engines/index.ts';
+import type { ConsumerListener, Engine, EngineLock } from '../engines/index.ts';
 import type { Clock } from '../go/clock.ts';
 import {
   COUNT,
@@ -95,7 +95,9 @@ export function faultyEngine(engine: Engine): FaultyEngine {
     name: engine.name,
     capabilities: engine.capabilities,
     clock: engine.clock,
-    watch: (id, listener) => engine.watch(id, (event) => faults.isHeard && listener(event)),
+    // That it is closed, nobody has to be told: it is seen.
+    watch: (id, listener) =>
+      engine.watch(id, (event) => (faults.isHeard || event.type === 'closed') && listener(event)),
     close: () => engine.close(),
     failNext: (operation, options) => faults.failNext(operation, options),
     loseDeliveries: (count) => {
@@ -166,7 +168,24 @@ class Faults {
     if (down !== undefined) throw down.error;
     if (fault !== undefined) throw fault.error;
     if (operation === 'fetch' && this.lost > 0) return this.#lose(result as unknown[]);
-    return result;
+    return operation === 'lock' && result !== undefined ? this.#throughHere(result as EngineLock) : result;
+  }
+
+  /** What is asked of a lock goes the same way. */
+  #throughHere(lock: EngineLock): EngineLock {
+    const ask = async <T>(work: () => Promise<T>): Promise<T> => {
+      if (this.down !== undefined) throw this.down.error;
+      const result = await work();
+      await this.#wait();
+      const { down } = this as Faults;
+      if (down !== undefined) throw down.error;
+      return result;
+    };
+    return {
+      token: lock.token,
+      renew: (leaseMs) => ask(() => lock.renew(leaseMs)),
+      release: () => ask(() => lock.release()),
+    };
   }
 
   #take(operation: EngineOperation): Fault | undefined {

@@ -1,5 +1,5 @@
 /** Calls taken by a test in the place of a dispatcher. */
-import type { CallFilter, Delivery, Engine, FetchRequest, Lease } from '../engines/index.ts';
+import type { CallFilter, CallRecord, Delivery, Engine, FetchRequest, Lease } from '../engines/index.ts';
 import { type CallInfo, describeCall } from '../tasks/call-info.ts';
 import { errorToJson } from '../tasks/error-json.ts';
 import type { CallerContext, Principal } from '../tasks/index.ts';
@@ -18,18 +18,23 @@ export interface PoppedCall<I = unknown, O = unknown> {
   readonly principals: readonly Principal[];
   /** Has it complete with `output`: who waits for its result gets that. */
   complete(output: O): Promise<void>;
-  /** Has it fail for good. */
+  /** Has it fail for good: it is a dead letter if its task says so. */
   fail(error: unknown): Promise<void>;
   /** Puts it back where it was. */
   release(): Promise<void>;
 }
 
+/** Whether a call that has failed for good is a dead letter. */
+type IsToBeKept = (record: CallRecord) => boolean;
+
 export class Popper {
   readonly #engine: Engine;
+  readonly #isToBeKept: IsToBeKept;
   #epoch: Promise<number> | undefined;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, isToBeKept: IsToBeKept) {
     this.#engine = engine;
+    this.#isToBeKept = isToBeKept;
   }
 
   /** The most urgent call of those that can be run now, and match. */
@@ -44,7 +49,7 @@ export class Popper {
       for (;;) {
         const delivery = await this.#fetch(queues, managers);
         if (delivery === undefined) return undefined;
-        if (ids.has(delivery.record.id)) return poppedOf(this.#engine, delivery);
+        if (ids.has(delivery.record.id)) return poppedOf(this.#engine, delivery, this.#isToBeKept);
         passed.push(delivery.lease);
       }
     } finally {
@@ -73,7 +78,7 @@ export class Popper {
 /** Not to be taken for a dispatcher. */
 const CONSUMER = `${CONTROL_PREFIX}popCall`;
 
-function poppedOf(engine: Engine, { record, lease }: Delivery): PoppedCall<never, never> {
+function poppedOf(engine: Engine, { record, lease }: Delivery, isToBeKept: IsToBeKept): PoppedCall<never, never> {
   const info = describeCall(record);
   const { headers = {}, principals = [] } = decodePayload(record.context) as CallerContext;
   return {
@@ -82,7 +87,10 @@ function poppedOf(engine: Engine, { record, lease }: Delivery): PoppedCall<never
     headers,
     principals,
     complete: async (output: unknown) => engine.ack(lease, encodePayload(output, 'output', Number.POSITIVE_INFINITY)),
-    fail: (error) => engine.fail(lease, { error: errorToJson(error), then: 'failed' }),
+    fail: (error) => {
+      const then = isToBeKept(record) ? 'deadLettered' : 'failed';
+      return engine.fail(lease, { error: errorToJson(error), then });
+    },
     release: () => engine.release(lease),
   };
 }

@@ -76,11 +76,14 @@ export class TestDispatcher implements AsyncDisposable {
     if ('engine' in rest) throw new TypeError('engine is made by the test dispatcher: leave it out');
     this.clock = clock;
     this.#memory = memoryEngine({ clock });
-    this.#popper = new Popper(this.#memory);
     this.engine = faultyEngine(this.#memory);
     // One of its own, so that fakes are of this test alone.
     const registry = new TaskRegistry(tasks);
     for (const [name, fake] of Object.entries(fakes)) registry.replace(name, fake);
+    this.#popper = new Popper(
+      this.#memory,
+      ({ task, version }) => registry.has(task, version) && registry.resolve(task, version).deadLetter,
+    );
     this.dispatcher = new Dispatcher({ ...rest, tasks: registry, engine: this.engine });
   }
 

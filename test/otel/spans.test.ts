@@ -4,7 +4,7 @@ import { before, test } from 'node:test';
 import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
 import { instrument } from '../../src/otel/index.ts';
-import { type CallContext, Dispatcher, defineTask, memoryEngine, SkipTask } from '../../src/tasks/index.ts';
+import { type CallContext, Dispatcher, defineTask, flow, memoryEngine, SkipTask } from '../../src/tasks/index.ts';
 import { faultyEngine, VirtualClock, withLeakCheck } from '../../src/testing/index.ts';
 import { echo, failing, hangs, passing, pause, rigOf, untilCanceled } from '../tasks/kit.ts';
 import { followed, telemetryOf, treeOf, useGlobals } from './kit.ts';
@@ -468,5 +468,34 @@ test(
         ['broken', 'broken'],
       );
     }
+  }),
+);
+
+test(
+  'nodes of a flow are below the run that has their calls made, in flows of flows too',
+  withLeakCheck(async () => {
+    const inner = flow({ name: 'inner' })
+      .node('x', echo)
+      .then('y', defineTask({ name: 'last', run: () => 2 }), { inline: true })
+      .build();
+    const outer = flow({ name: 'outer' })
+      .node('a', inner)
+      .each('b', echo, { after: 'a', over: () => [1, 2] })
+      .build();
+    await using rig = await followed(outer);
+    await rig.dispatcher.call(outer, 'x');
+    await rig.clock.advance(0);
+    assert.deepEqual(treeOf(rig.telemetry.spans()), [
+      'send outer',
+      '  process outer 1 completed',
+      '    send inner',
+      '      process inner 1 completed',
+      '        send inner/x',
+      '          process inner/x 1 completed',
+      '    send echo',
+      '      process echo 1 completed',
+      '    send echo',
+      '      process echo 1 completed',
+    ]);
   }),
 );

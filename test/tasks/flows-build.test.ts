@@ -90,6 +90,8 @@ for (const [what, build, error] of [
 const retried = defineTask({ name: 'retried', retry: { attempts: 2 }, run: () => 1 });
 const limited = defineTask({ name: 'limited', concurrency: 1, run: () => 1 });
 const elsewhere = defineTask({ name: 'elsewhere', manager: 'db', run: () => 1 });
+const serial = defineTask({ name: 'serial', onDuplicate: 'serial', run: () => 1 });
+const drained = defineTask({ name: 'drained', onShutdown: 'drain', run: () => 1 });
 const queued = defineTask({ name: 'queued', queue: 'slow', run: () => 1 });
 
 for (const [what, build, why] of [
@@ -113,6 +115,8 @@ for (const [what, build, why] of [
   ['a retry', () => loose().node('a', echo).then('c', retried, { inline: true }).build(), 'retried has a retry of its own, which only a call of its own can have'], // biome-ignore format: short
   ['a limit', () => loose().node('a', echo).then('c', limited, { inline: true }).build(), 'limited has a rateLimit or concurrency of its own, which only a call of its own can have'], // biome-ignore format: short
   ['a queue', () => loose().node('a', echo).then('c', queued, { inline: true }).build(), 'queued has a queue of its own, which only a call of its own can have'], // biome-ignore format: short
+  ['what waits for duplicates', () => loose().node('a', serial).then('c', echo, { inline: true }).build(), 'serial has an onDuplicate, which holds only among calls of its own'], // biome-ignore format: short
+  ['an end of its own', () => loose().node('a', echo).then('c', drained, { inline: true }).build(), 'drained has a onShutdown of its own, which only a call of its own can have'], // biome-ignore format: short
   ['a manager', () => loose().node('a', echo).then('c', elsewhere, { inline: true }).build(), 'it runs on db, and a on default'], // biome-ignore format: short
   ['an option', () => loose().node('a', echo).then('c', echo, { inline: true, onFailure: 'skip' }).build(), 'it takes no options but after and input'], // biome-ignore format: short
   ['an input of the flow', () => loose().node('a', echo).then('c', echo, { inline: true, input: (_: unknown, input: unknown) => input }).build(), "its input can be made of the node's before it alone, not of the flow's"], // biome-ignore format: short

@@ -88,6 +88,21 @@ faulty(
   },
 );
 
+faulty('a lock of an engine that is down can be neither renewed nor released', async (engine, _, clock) => {
+  const lock = (await engine.lock('l', 'me', 1_000))!;
+  engine.goDown();
+  await assert.rejects(lock.renew(1_000), /the engine is down/);
+  await assert.rejects(lock.release(), /the engine is down/);
+  engine.comeUp();
+  assert.equal(await lock.renew(2_000), true);
+  engine.slowDown(100);
+  const released = lock.release();
+  await clock.advance(99);
+  assert.equal(await stateOf(released), 'pending');
+  await clock.advance(1);
+  assert.equal(await stateOf(released), 'fulfilled');
+});
+
 faulty('replies are slow, by the clock of the engine', async (engine, world, clock) => {
   engine.slowDown(100);
   const submitted = world.submit({ id: 'a' });

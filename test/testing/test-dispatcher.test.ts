@@ -5,6 +5,7 @@ import { DeadlineExceededError, TaskManager } from '../../src/index.ts';
 import {
   type CallContext,
   defineTask,
+  flow,
   InvalidOutputError,
   NotRegisteredError,
   TaskRegistry,
@@ -149,6 +150,35 @@ test(
     await assert.rejects(t.popCall('nobody'), NotRegisteredError);
     await t.dispatcher.start();
     await assert.rejects(t.popCall(), /has been started/);
+  }),
+);
+
+test(
+  'a popped call that fails is a dead letter if its task says so, a run of a flow too',
+  withLeakCheck(async () => {
+    const letter = defineTask({ name: 'letter', deadLetter: true, run: () => {} });
+    const graph = flow({ name: 'graph' }).node('a', letter).build();
+    await using t = testDispatcher({ tasks: [letter, graph] });
+    const call = await t.dispatcher.submit(letter, undefined);
+    await (await t.popCall(letter))!.fail(new RangeError('no'));
+    assert.equal(call.status, 'deadLettered');
+    const run = await t.dispatcher.submit(graph, undefined);
+    await (await t.popCall(graph))!.fail(new RangeError('no'));
+    assert.equal(run.status, 'deadLettered');
+    await t.dispatcher.deadLetters.resubmit(run.id);
+    await (await t.popCall(graph))!.complete();
+    assert.equal((await t.dispatcher.calls.get(run.id))!.status, 'completed');
+  }),
+);
+
+test(
+  'who follows calls hears that the engine is closed, deaf as they are',
+  withLeakCheck(async () => {
+    const t = testDispatcher({ tasks: [send] });
+    const call = await t.dispatcher.submit(send, { to: 'ada' });
+    t.engine.deafen();
+    await t[Symbol.asyncDispose]();
+    await assert.rejects(call.result, /the engine was closed before call/);
   }),
 );
 

@@ -18,7 +18,7 @@ export interface Job {
 
 /** What the maker asks of the coordinator. */
 export interface CallMakerHost {
-  /** Fires when somebody else is to take up the run. */
+  /** Fires when the run ends here, or somebody else is to take it up. */
   readonly signal: AbortSignal;
   /** @throws what ends the run here */
   check(): void;
@@ -75,6 +75,7 @@ export class CallMaker {
         this.#host.check();
         this.#host.refused(job, error);
       }
+      this.#host.check();
       // However many there are, others get their turn.
       if (index % 50 === 49 && isTurnOver()) await new Promise<void>(inNextTurn);
     }
@@ -96,7 +97,7 @@ export class CallMaker {
     const { completedMs, failedMs } = call.retention;
     return {
       ...call,
-      id: nodeCallId(record.id, node.name, item, this.#round),
+      id: nodeCallId(record.id, node.name, item, this.#round, node.chain.length > 1 ? node.shape : undefined),
       retention: {
         completedMs: Math.max(completedMs, LEAST_RETENTION_MS),
         failedMs: Math.max(failedMs, LEAST_RETENTION_MS),

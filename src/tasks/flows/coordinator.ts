@@ -60,6 +60,8 @@ class Coordinator {
   #isOver = false;
   /** Fires when somebody else is to take up the run. */
   readonly #leave = new AbortController();
+  /** Fires when it is over, too. */
+  readonly #end = new AbortController();
 
   constructor(plan: FlowPlan, ctx: RunContext, flowInput: unknown) {
     this.#ctx = ctx;
@@ -74,7 +76,7 @@ class Coordinator {
       this.#wake?.();
     });
     this.#maker = new CallMaker(this.#run, this.#memory.round, this.#underWay, {
-      signal: this.#leave.signal,
+      signal: this.#end.signal,
       check: () => this.#check(),
       insist: (work) => this.#insist(work),
       refused: (job, error) => this.#note(job, 'failed', errorToJson(error)),
@@ -86,8 +88,10 @@ class Coordinator {
 
   async run(): Promise<unknown> {
     try {
+      if (this.#ctx.signal.aborted) this.#onSignal();
       if (this.#ctx.stopping.aborted) this.#onStopping();
       await this.#goThrough();
+      if (this.#board.slots.some(({ state }) => state === 'canceled')) await this.#lookForCancel();
     } catch (error) {
       if (this.#isOver) await this.#endNodes();
       else if (this.#leave.signal.aborted) await this.#memory.written().catch(() => {});
@@ -110,7 +114,15 @@ class Coordinator {
     this.#run.host.clock.clearTimeout(this.#lookTimer);
     this.#publisher.close();
     this.#underWay.close();
-    if (this.#run.endedAs === 'lost') void this.#endOrphans();
+    if (this.#leave.signal.aborted || this.#run.endedAs === 'lost') void this.#endOrphans();
+  }
+
+  /** Nodes are canceled with their run, and one may hear of them first. */
+  async #lookForCancel(): Promise<void> {
+    const { host, record } = this.#run;
+    const now = await this.#insist(() => host.engine.get(record.id));
+    if (now?.cancelRequested) this.#run.end('canceled', canceledBecause(undefined));
+    this.#check();
   }
 
   async #output(): Promise<unknown> {
@@ -167,6 +179,7 @@ class Coordinator {
     const entry: Entry = {
       node: node.name,
       ...(item !== undefined && { item }),
+      ...(node.shape !== '' && { shape: node.shape }),
       round: this.#memory.round,
       state,
       text,
@@ -243,6 +256,7 @@ class Coordinator {
 
   readonly #onStopping = (): void => {
     this.#leave.abort(this.#ctx.stopping.reason);
+    this.#end.abort(this.#ctx.stopping.reason);
     this.#wake?.();
   };
 
@@ -251,6 +265,7 @@ class Coordinator {
     this.#isOver = endedAs === 'canceled' || (endedAs === undefined && isA(this.#ctx.cause, DeadlineExceededError));
     // Else somebody else has it by now, or will.
     if (!this.#isOver) this.#leave.abort(this.#ctx.cause);
+    this.#end.abort(this.#ctx.cause);
     this.#wake?.();
   };
 

@@ -83,19 +83,21 @@ export class Flows {
 
   /** What was told last; before anything was, all wait. */
   #reportsOf({ progress, task, version }: CallRecord): FlowReport['nodes'] {
-    if (progress !== undefined) return (JSON.parse(progress) as FlowReport).nodes;
+    const told = progress === undefined ? undefined : (JSON.parse(progress) as Partial<FlowReport> | null)?.nodes;
+    // What stands in for a flow, in tests, may say of its progress what it likes.
+    if (typeof told === 'object' && told !== null) return told;
     if (!this.#registry.has(task, version)) return {};
     const names = this.#registry.resolve(task, version).flow?.nodes.map(({ name }) => name) ?? [];
     return Object.fromEntries(names.map((name) => [name, { state: 'waiting' }]));
   }
 }
 
-function nodeOf({ id, state: run }: CallRecord, name: string, { round, ...report }: NodeReport): FlowNode {
+function nodeOf({ id, state: run }: CallRecord, name: string, { round, shared, ...report }: NodeReport): FlowNode {
   const isOpen = report.state === 'waiting' || report.state === 'running';
   return {
     ...report,
     // Of a run that was canceled while nobody had it, nobody could tell.
     ...(isOpen && isEnded(run) && { state: 'canceled' }),
-    ...(round !== undefined && { call: nodeCallId(id, name, undefined, round) }),
+    ...(round !== undefined && { call: nodeCallId(id, name, undefined, round, shared) }),
   };
 }

@@ -5,11 +5,26 @@ export const FLOWS = 'errand:flows';
 
 /**
  * The id of a call that a flow's run makes for a node, or for one item of it; the same whoever asks. In the first round
- * `<run>/<node>` and `<run>/<node>/<item>`, later with the round's number.
+ * `<run>/<node>`, `<run>/<node>/<item>`, and `<run>/<node>+<node>` for nodes that share it, whose name is `shared`; later
+ * with the round's number.
  */
-export function nodeCallId(run: string, node: string, item: number | undefined, round: number): string {
-  const name = node.replace(/[%/~]/g, encode);
-  return `${run}/${name}${item === undefined ? '' : `/${item}`}${round === 1 ? '' : `~${round}`}`;
+export function nodeCallId(
+  run: string,
+  node: string,
+  item: number | undefined,
+  round: number,
+  shared?: string,
+): string {
+  return `${run}/${shared ?? encoded(node)}${item === undefined ? '' : `/${item}`}${round === 1 ? '' : `~${round}`}`;
+}
+
+/** What nodes that share a call are called together. */
+export function sharedName(nodes: readonly string[]): string {
+  return nodes.map(encoded).join('+');
+}
+
+function encoded(node: string): string {
+  return node.replace(/[%/~+]/g, encode);
 }
 
 function encode(character: string): string {

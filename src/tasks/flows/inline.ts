@@ -6,10 +6,10 @@ import { isA } from '../../go/errors.ts';
 import { messageOf } from '../checks.ts';
 import { definitionOf, taskOf } from '../define-task.ts';
 import type { Definition } from '../definition.ts';
-import { InvalidInputError } from '../errors.ts';
 import { type RunContext, runOf } from '../run-context.ts';
 import type { AnyTask } from '../types.ts';
 import { validate } from '../validate.ts';
+import { ask } from './inputs.ts';
 import type { Mapper } from './plan.ts';
 
 /** What matters here of a node. */
@@ -43,6 +43,7 @@ export function checkInline(
   if (own.flow !== undefined || its.flow !== undefined) refuse('a flow has no worker');
   if (own.manager !== its.manager) refuse(`it runs on ${own.manager}, and ${parent.name} on ${its.manager}`);
   if (node.options !== undefined || node.onFailure === 'skip') refuse('it takes no options but after and input');
+  if (its.onDuplicate !== 'parallel') refuse(`${its.name} has an onDuplicate, which holds only among calls of its own`);
   if ((node.input?.length ?? 0) > 1) refuse("its input can be made of the node's before it alone, not of the flow's");
   const rules = {
     retry: own.retry,
@@ -52,6 +53,9 @@ export function checkInline(
     'rateLimit or concurrency': own.limits.size > 0 ? own.limits : undefined,
     onDuplicate: own.onDuplicate === 'parallel' ? undefined : own.onDuplicate,
     deadLetter: own.deadLetter || undefined,
+    priority: own.priority === 0 || own.priority === its.priority ? undefined : own.priority,
+    onShutdown: own.onShutdown === 'requeue' || own.onShutdown === its.onShutdown ? undefined : own.onShutdown,
+    onWorkerLost: own.onWorkerLost === 'retry' || own.onWorkerLost === its.onWorkerLost ? undefined : own.onWorkerLost,
     queue: own.fixedQueue === 'default' || own.fixedQueue === its.fixedQueue ? undefined : own.fixedQueue,
   };
   for (const [rule, value] of Object.entries(rules)) {
@@ -70,6 +74,8 @@ export function chainTask(name: string, version: number, chain: readonly Link[])
       name,
       version,
       description: undefined,
+      // Its version is the flow's, of which the first task knows nothing.
+      migrate: (input: unknown) => input,
       outputSchema: undefined,
       examples: [],
       run: (ctx, input, resource) => runChain(links, ctx as RunContext, input, resource),
@@ -99,8 +105,7 @@ async function runChain(
       const output = index === chain.length - 1 ? await work() : await ctx.step(`flow:${index}`, work);
       outputs.push([link.name, output]);
     } catch (error) {
-      if (index > 0) blame(error, link.name);
-      throw error;
+      throw index > 0 || blamedFor(error) !== undefined ? blamed(error, link.name) : error;
     }
   }
   return Object.fromEntries(outputs);
@@ -111,22 +116,22 @@ async function inputOf(link: Link, { inputSchema }: Definition, before: [string,
   return inputSchema === undefined ? input : validate(inputSchema, input, 'input');
 }
 
-function inlineInput({ input, takesMany, name }: Link, before: [string, unknown]): unknown {
-  const results = Object.fromEntries([before]);
-  if (input === undefined) return takesMany ? results : before[1];
-  try {
-    return input(results as never, undefined as never);
-  } catch (cause) {
-    throw new InvalidInputError(`the input of the node ${name} can't be made: ${messageOf(cause)}`, { cause });
-  }
+/** Of a copy: what the node does to it isn't done to the result of the one before it. */
+function inlineInput(link: Link, [name, output]: [string, unknown]): unknown {
+  const result = structuredClone(output);
+  const results = Object.fromEntries([[name, result]]);
+  if (link.input !== undefined) return ask(link, 'input', link.input, results, undefined);
+  return link.takesMany ? results : result;
 }
 
 /** An error says which of the nodes that share a call it is of. */
 const BLAMED = 'flowNode';
 
-function blame(error: unknown, name: string): void {
-  if (!isA(error, Error) || !Object.isExtensible(error)) return;
-  Object.defineProperty(error, BLAMED, { value: name, enumerable: true, configurable: true, writable: true });
+/** What can't say it is the cause of one that can. */
+function blamed(thrown: unknown, name: string): Error {
+  const canSay = isA(thrown, Error) && Object.isExtensible(thrown);
+  const error = canSay ? thrown : new Error(messageOf(thrown), { cause: thrown });
+  return Object.defineProperty(error, BLAMED, { value: name, enumerable: true, configurable: true, writable: true });
 }
 
 /** Which of the nodes that share a call has failed; undefined: the first. */

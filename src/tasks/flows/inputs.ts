@@ -1,6 +1,8 @@
 /** What a flow's nodes are called with: made of results, of a failure, or of the flow's input. */
+import { isPromise } from 'node:util/types';
 import { show } from '../../go/checks.ts';
 import { messageOf } from '../checks.ts';
+import { copyOf } from '../copy.ts';
 import { InvalidInputError } from '../errors.ts';
 import { decodePayload } from '../payload.ts';
 import type { Board, Fault } from './board.ts';
@@ -25,6 +27,9 @@ export interface Source {
   readonly fault: Fault | undefined;
 }
 
+/** So many there can be of a list: what is longer has no end, or should be taken in parts. */
+const MOST_ITEMS = 1_000_000;
+
 /** What a node is called with. @throws InvalidInputError when the function for it throws */
 export function inputOf(node: PlanNode, source: Source): unknown {
   const { kind, input, after, takesMany } = node;
@@ -39,13 +44,19 @@ export function inputOf(node: PlanNode, source: Source): unknown {
 
 /** The items of a node that has a call for each. @throws InvalidInputError when there is no list of them */
 export function itemsOf(node: PlanNode, source: Source): unknown[] {
+  const over = `over of the node ${node.name}`;
   const items = ask(node, 'over', node.over!, resultsOf(node.after, source), source.flowInput);
   if (typeof (items as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] !== 'function') {
-    throw new InvalidInputError(
-      `over of the node ${node.name} must return a list of items, but returned ${show(items)}`,
-    );
+    throw new InvalidInputError(`${over} must return a list of items, but returned ${show(items)}`);
   }
-  return Array.from(items as Iterable<unknown>);
+  const list: unknown[] = [];
+  try {
+    for (const item of items as Iterable<unknown>) if (list.push(item) > MOST_ITEMS) break;
+  } catch (cause) {
+    throw new InvalidInputError(`${over} threw: ${messageOf(cause)}`, { cause });
+  }
+  if (list.length > MOST_ITEMS) throw new InvalidInputError(`${over} gives more than ${MOST_ITEMS} items`);
+  return list;
 }
 
 /** What the nodes that wait for no other are called with. */
@@ -89,10 +100,27 @@ function resultsOf(names: readonly string[], source: Source): Readonly<Record<st
   return Object.fromEntries(names.map((name) => [name, source.resultOf(name)]));
 }
 
-function ask({ name }: PlanNode, what: string, fn: Mapper, given: unknown, flowInput: unknown): unknown {
+/**
+ * What a function of the user's makes. It gets copies, as others are given the same.
+ *
+ * @throws InvalidInputError when it throws, or gives a promise
+ */
+export function ask(
+  { name }: Pick<PlanNode, 'name'>,
+  what: string,
+  fn: Mapper,
+  given: unknown,
+  flowInput: unknown,
+): unknown {
+  let made: unknown;
   try {
-    return fn(given as never, flowInput as never);
+    made = fn(copyOf(given) as never, copyOf(flowInput) as never);
   } catch (cause) {
     throw new InvalidInputError(`${what} of the node ${name} threw: ${messageOf(cause)}`, { cause });
   }
+  if (!isPromise(made)) return made;
+  // It has been told already that nobody waits for it.
+  made.catch(() => {});
+  const why = 'but returned a promise: what has to be waited for is a node';
+  throw new InvalidInputError(`${what} of the node ${name} must return its value, ${why}`);
 }

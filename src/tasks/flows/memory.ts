@@ -3,7 +3,8 @@
  * of its nodes is written in the order in which it was heard of, and as much at a time as there is.
  *
  * A run goes in rounds: it is in its first until it has failed; if it is then resubmitted, it is in its second, where
- * what had completed isn't run again. A coordinator that takes it up knows by the error that the call has ended with.
+ * what had completed isn't run again. A coordinator that takes it up knows by the error that the call has ended with. One
+ * that was refused by somebody who doesn't know the flow, say, is in the same round still, as its nodes are under way.
  */
 import type { Delivery } from '../../engines/index.ts';
 import { type Clock, wallTimeOf } from '../../go/clock.ts';
@@ -15,6 +16,8 @@ export interface Entry {
   readonly node: string;
   /** Of a node with a call for each item: which. Without it, all have ended. */
   readonly item?: number;
+  /** The node's, unless that is empty. */
+  readonly shape?: string;
   readonly round: number;
   readonly state: 'completed' | 'failed' | 'canceled';
   /** JSON: its output, or its error. */
@@ -33,14 +36,23 @@ const ROUND = 'flow:round';
 const END = 'flow:end';
 const ENTRIES = 'flow:entries:';
 
-/** The round that a call is in that has failed last with this error; undefined if one begins. */
-function roundOf(memo: (key: string) => string | undefined, lastError: string | undefined): Round | undefined {
+/** The round that a call is in that has failed last with this error. Its time, unless it is in a new round or resubmitted. */
+function roundOf(
+  memo: (key: string) => string | undefined,
+  lastError: string | undefined,
+): Pick<Round, 'number'> & Partial<Round> {
   const text = memo(ROUND);
-  if (text === undefined) return undefined;
+  if (text === undefined) return { number: 1 };
   const round = JSON.parse(text) as Round;
-  // The call has failed since, or has failed once more with the same.
-  if (lastError !== round.lastError) return undefined;
-  return lastError !== undefined && memo(END) === endText(round.number, lastError) ? undefined : round;
+  const { number } = round;
+  const end = memo(END);
+  const hasFailed = lastError !== round.lastError;
+  if (lastError !== undefined && end !== undefined) {
+    const isItsEnd = (JSON.parse(end) as [number])[0] === number;
+    // The call has failed since, or has failed once more with the same.
+    if (isItsEnd && (hasFailed || end === endText(number, lastError))) return { number: number + 1 };
+  }
+  return hasFailed ? { number } : round;
 }
 
 /** Only what a hook for errors will leave as it is. */
@@ -50,9 +62,9 @@ function endText(round: number, error: string): string {
 
 /** How much of a limit on the time of a round is left for a coordinator that takes it up. */
 export function timeLeft({ record, memos }: Delivery, timeoutMs: number, clock: Clock): number {
-  const round = roundOf((key) => (Object.hasOwn(memos, key) ? memos[key] : undefined), record.error);
+  const { begunAt } = roundOf((key) => (Object.hasOwn(memos, key) ? memos[key] : undefined), record.error);
   // The least there can be: it has its signal fire at once.
-  return round === undefined ? timeoutMs : Math.max(1, round.begunAt + timeoutMs - wallTimeOf(clock));
+  return begunAt === undefined ? timeoutMs : Math.max(1, begunAt + timeoutMs - wallTimeOf(clock));
 }
 
 export class FlowMemory {
@@ -61,22 +73,24 @@ export class FlowMemory {
   /** Whether another coordinator has begun this round. */
   readonly isTakenUp: boolean;
   readonly #run: Run;
+  /** Whether it is written down that it has. */
+  readonly #isKnown: boolean;
   #written = 0;
   #unwritten: Entry[] = [];
   #writing: Promise<void> | undefined;
 
   constructor(run: Run) {
     this.#run = run;
-    const memo = (key: string) => run.memo(key);
-    const round = roundOf(memo, run.record.error);
-    this.isTakenUp = round !== undefined;
-    const last = memo(ROUND);
-    this.round = round?.number ?? (last === undefined ? 1 : (JSON.parse(last) as Round).number + 1);
+    const { number, begunAt } = roundOf((key) => run.memo(key), run.record.error);
+    const last = run.memo(ROUND);
+    this.round = number;
+    this.isTakenUp = last !== undefined && (JSON.parse(last) as Round).number === number;
+    this.#isKnown = begunAt !== undefined;
   }
 
   /** Resolves when it is known that the round has begun. */
   async begin(): Promise<void> {
-    if (this.isTakenUp) return;
+    if (this.#isKnown) return;
     const { host, record } = this.#run;
     const round: Round = { number: this.round, begunAt: wallTimeOf(host.clock), lastError: record.error };
     await this.#run.keep(ROUND, JSON.stringify(round));

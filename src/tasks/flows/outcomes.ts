@@ -23,6 +23,12 @@ export class Items {
     if (entry.state !== 'completed') this.failed++;
     this.entries.set(entry.item!, entry);
   }
+
+  drop(item: number): void {
+    const { state } = this.entries.get(item)!;
+    this.entries.delete(item);
+    if (state !== 'completed') this.failed--;
+  }
 }
 
 export class Outcomes {
@@ -47,6 +53,8 @@ export class Outcomes {
       const node = plan.nodes[plan.byName.get(entry.node) ?? -1];
       // One that handles a failure is told of each anew.
       if (node === undefined || (entry.round !== this.#round && node.isHandling)) continue;
+      // It was another kind of node when that was written down, or shared its call with others than now.
+      if ((entry.shape ?? '') !== node.shape || node.isInline) continue;
       // Failed items of a node that had completed are part of what it gives.
       if (entry.round === this.#round || entry.state === 'completed' || (node.isSettled && entry.item !== undefined)) {
         this.take(entry);
@@ -81,7 +89,7 @@ export class Outcomes {
     const items = this.#of(node.index);
     items.total = total;
     this.#board.size += total;
-    for (const item of items.entries.keys()) if (item >= total) items.entries.delete(item);
+    for (const item of items.entries.keys()) if (item >= total) items.drop(item);
     return Array.from({ length: total }, (_, item) => item).filter((item) => !items.entries.has(item));
   }
 
@@ -97,7 +105,7 @@ export class Outcomes {
       return [];
     }
     this.#board.complete(node.index, `[${all.map(node.isSettled ? settledText : valueText).join()}]`);
-    return [{ node: node.name, round: this.#round, state: 'completed', text: `${total}` }];
+    return [{ node: node.name, shape: node.shape, round: this.#round, state: 'completed', text: `${total}` }];
   }
 
   #of(index: number): Items {
@@ -112,9 +120,7 @@ export class Outcomes {
   /** The items of a node that hadn't ended are run again if they failed in a round before. */
   #forgetFailed(items: Items): void {
     for (const [item, { state, round }] of items.entries) {
-      if (state === 'completed' || round === this.#round) continue;
-      items.entries.delete(item);
-      items.failed--;
+      if (state !== 'completed' && round !== this.#round) items.drop(item);
     }
   }
 

@@ -19,6 +19,7 @@ import { definitionOf } from '../define-task.ts';
 import type { Definition } from '../definition.ts';
 import { checkSubmitOptions } from '../submit-options.ts';
 import type { AnyTask, SubmitOptions } from '../types.ts';
+import { sharedName } from './ids.ts';
 import { chainTask, checkInline } from './inline.ts';
 
 /** What a node is: one call; a call for each item; one call if others have failed. */
@@ -58,6 +59,11 @@ export interface PlanNode {
   readonly isInline: boolean;
   /** The node itself, and those that run inline after it, in order. */
   readonly chain: readonly number[];
+  /**
+   * What its outcome is of: '' for a call of its own, 'each', or the names of those that share its call. In another
+   * deployment of the flow the node may have had another one: then nothing of that is its own.
+   */
+  readonly shape: string;
   readonly dependents: readonly number[];
   readonly handlers: readonly number[];
   /** Whether it handles a failure, or follows what does. */
@@ -158,6 +164,7 @@ function draftOf(
     options: submission,
     isInline: optionalBoolean(`inline of ${called}`, inline, false),
     chain: Object.freeze([index]),
+    shape: kind === 'each' ? kind : '',
     dependents: [],
     handlers: [],
     isHandling: false,
@@ -233,6 +240,7 @@ function joinInline(
   const tasks: AnyTask[] = [];
   for (const [head, chain] of chains) {
     head.chain = Object.freeze(chain.map(({ index }) => index));
+    head.shape = sharedName(chain.map((node) => node.name));
     head.task = chainTask(`${name}/${head.name}`, version, chain);
     tasks.push(head.task);
   }

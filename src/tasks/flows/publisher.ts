@@ -13,6 +13,8 @@ export interface NodeReport {
   readonly state: FlowNodeState;
   /** In which round it has had its call, if it has had one. */
   readonly round?: number;
+  /** What that call is named, if others share it. */
+  readonly shared?: string;
   readonly items?: { readonly total: number; readonly completed: number; readonly failed: number };
   /** Why it failed; and which node, if it couldn't begin. */
   readonly error?: FlowError;
@@ -85,9 +87,11 @@ export class Publisher {
   #reportOf(name: string, index: number): NodeReport {
     const { state, round, fault } = this.#board.slots[index]!;
     const items = this.#outcomes.itemsOf(index);
+    const { chain, shape } = this.#board.plan.nodes[index]!;
     return {
       state,
       ...(round !== undefined && { round }),
+      ...(round !== undefined && chain.length > 1 && { shared: shape }),
       ...(items?.total !== undefined && {
         items: { total: items.total, completed: items.entries.size - items.failed, failed: items.failed },
       }),
