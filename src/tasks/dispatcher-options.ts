@@ -14,6 +14,7 @@ import {
 } from '../manager/checks.ts';
 import { TaskManager } from '../manager/manager.ts';
 import type { Logger } from '../manager/types.ts';
+import { checkName } from './checks.ts';
 import { FLOWS } from './flows/ids.ts';
 import { CONTROL_PREFIX, checkQueues, type QueueMap } from './queues.ts';
 import { type AnyTask, TaskRegistry } from './registry.ts';
@@ -97,7 +98,7 @@ export function checkDispatcherOptions(options: DispatcherOptions): DispatcherSe
     if (each === FLOWS) throw wrongRange('the name of a manager', 'one of your own', each);
     if (!(manager instanceof TaskManager)) throw wrongType(`managers.${each}`, 'a TaskManager', manager);
   }
-  if (name !== undefined && (typeof name !== 'string' || name === '')) throw wrongType('name', 'a name', name);
+  if (name !== undefined) checkName('name', name);
   if (name?.startsWith(CONTROL_PREFIX)) throw wrongRange('name', `one that doesn't begin with ${CONTROL_PREFIX}`, name);
   if (logger !== undefined) checkObject('logger', logger);
   for (const [hook, fn] of Object.entries({ beforeSubmit, beforeRun, afterRun, onError })) optionalFunction(hook, fn);

@@ -121,7 +121,7 @@ export class Dispatcher {
     this.#engine = engine;
     this.tasks = registry;
     this.calls = new Calls(engine);
-    this.deadLetters = new DeadLetters(engine);
+    this.deadLetters = new DeadLetters(engine, (ids) => this.#broadcaster.revived(ids));
     this.flows = new Flows(engine, registry);
     this.#submitter = new CallSubmitter({ ...settings, engine });
     this.#events = new Events(settings.logger);

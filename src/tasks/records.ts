@@ -74,10 +74,12 @@ export type DeadLetterFilter = Omit<CallFilter, 'state'>;
 /** Calls that failed for good, and are kept until somebody has decided what becomes of them. */
 export class DeadLetters {
   readonly #engine: Engine;
+  readonly #resubmitted: (ids: readonly string[]) => Promise<void>;
 
   /** @internal */
-  constructor(engine: Engine) {
+  constructor(engine: Engine, resubmitted: (ids: readonly string[]) => Promise<void>) {
     this.#engine = engine;
+    this.#resubmitted = resubmitted;
   }
 
   /** Those that match, the newest first; 100 unless the page says how many. */
@@ -101,7 +103,9 @@ export class DeadLetters {
   ): Promise<string[]> {
     const filter = filterOf(which);
     await this.#check(filter);
-    return some(filter, await this.#engine.resubmit(filter, { resetAttempts }));
+    const ids = some(filter, await this.#engine.resubmit(filter, { resetAttempts }));
+    await this.#resubmitted(ids);
+    return ids;
   }
 
   /** Forgets them: one by its id, or all that match. As {@link DeadLetters.resubmit} otherwise. */
