@@ -23,6 +23,7 @@ import { errorToJson } from './error-json.ts';
 import { cancelCall } from './flows/cancel-nodes.ts';
 import { Flows } from './flows/flows.ts';
 import { FLOWS } from './flows/ids.ts';
+import type { Refusal } from './life.ts';
 import { Limits } from './limits.ts';
 import { type PollOptions, poll } from './poll.ts';
 import { checkQueues, ownQueue, type QueueMap } from './queues.ts';
@@ -40,6 +41,7 @@ import { observedEngine } from './signals/observed-engine.ts';
 import { Signals } from './signals/signals.ts';
 import { Staff } from './staff.ts';
 import { CallSubmitter } from './submitter.ts';
+import { timelyEngine } from './timely-engine.ts';
 import type { SubmitOptions, Task } from './types.ts';
 
 /** Where a dispatcher stands. */
@@ -118,6 +120,7 @@ export class Dispatcher {
     const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.#signals = new Signals(settings.engine.clock, registry, report);
     const engine = observedEngine(settings.engine, this.#signals);
+    const timely = timelyEngine(engine);
     this.#engine = engine;
     this.tasks = registry;
     this.calls = new Calls(engine);
@@ -130,10 +133,10 @@ export class Dispatcher {
       this.#events.log('info', 'control has changed the queues');
       this.#consumer.wake();
     };
-    this.#limits = new Limits({ name, engine, registry, order, queues, changed });
+    this.#limits = new Limits({ name, engine: timely, registry, order, queues, changed });
     this.#broadcaster = new Broadcaster({ engine, submitter: this.#submitter, report });
     this.schedules = new Schedules({
-      engine,
+      engine: timely,
       registry,
       submitter: this.#submitter,
       owner: name,
@@ -168,7 +171,7 @@ export class Dispatcher {
       prepare: async (task, input, options, parent) => this.#submitter.prepare(task, input, options, parent),
       end: ({ lease }, what) => this.#consumer.end(lease, what),
       tell: ({ lease }, what) => this.#consumer.tell(lease, what),
-      update: ({ lease }, update) => engine.update(lease, update),
+      update: ({ lease }, update) => timely.update(lease, update),
       submit: (task, input, options, parent) => this.#submit(task, input, options, parent),
       begun: (run) => this.#begun(run),
       freed: (run) => this.#freed(run),
@@ -458,19 +461,17 @@ export class Dispatcher {
     }
   }
 
-  #accept(delivery: Delivery): Run | Failure {
+  #accept(delivery: Delivery): Run | Refusal {
     const { task, version } = delivery.record;
     try {
       const run = new Run(this.#host, delivery, this.tasks.resolve(task, version));
-      const obstacle = run.obstacle();
-      if (obstacle === undefined) return run;
-      this.#signals.refused(delivery.record, obstacle);
-      return obstacle;
+      const failure = run.obstacle();
+      if (failure === undefined) return run;
+      return { failure, told: () => this.#signals.refused(delivery.record, failure) };
     } catch (error) {
       // Whoever has the task can resubmit it.
       const failure: Failure = { error: errorToJson(error), then: 'deadLettered' };
-      this.#signals.refused(delivery.record, failure, error);
-      return failure;
+      return { failure, told: () => this.#signals.refused(delivery.record, failure, error) };
     }
   }
 
