@@ -109,9 +109,10 @@ export class Limits {
       const limit = queues.limitOf(name);
       const isRuled = queues.isRuled(name);
       if (limit === undefined && !isRuled && !this.#limited.has(name)) continue;
+      // Before, as the engine may know it though no answer comes.
+      if (limit !== undefined && !isRuled) this.#limited.add(name);
       await this.#options.engine.limit(queueLane(name), limit);
       if (limit === undefined) this.#limited.delete(name);
-      else if (!isRuled) this.#limited.add(name);
     }
   }
 
