@@ -41,6 +41,7 @@ import { type Instrument, instrumentBy } from './signals/instrument.ts';
 import { observedEngine } from './signals/observed-engine.ts';
 import { Signals } from './signals/signals.ts';
 import { CallSubmitter } from './submitter.ts';
+import { timelyEngine } from './timely-engine.ts';
 import type { SubmitOptions, Task } from './types.ts';
 
 /** Where a dispatcher stands. */
@@ -112,17 +113,18 @@ export class Dispatcher {
     const report = (error: unknown, what: string) => this.#events.report(error, what);
     this.#signals = new Signals(settings.engine.clock, registry, report);
     const engine = observedEngine(settings.engine, this.#signals);
+    const timely = timelyEngine(engine);
     this.#engine = engine;
     this.tasks = registry;
     this.calls = new Calls(engine);
-    this.deadLetters = new DeadLetters(engine);
+    this.deadLetters = new DeadLetters(engine, (ids) => this.#broadcaster.revived(ids));
     this.flows = new Flows(engine, registry);
     this.#submitter = new CallSubmitter({ ...settings, engine });
     this.#events = new Events(settings.logger);
     this.#streams = new EventStreams(engine, this.#events);
     this.#broadcaster = new Broadcaster({ engine, submitter: this.#submitter, report });
     this.schedules = new Schedules({
-      engine,
+      engine: timely,
       registry,
       submitter: this.#submitter,
       owner: name,
@@ -138,6 +140,7 @@ export class Dispatcher {
     this.#runner = new Runner({
       settings,
       engine,
+      timely,
       events: this.#events,
       signals: this.#signals,
       submitter: this.#submitter,

@@ -28,10 +28,14 @@ interface Held {
   readonly lease: Lease;
   /** None if it is only to be refused, or handed back. */
   readonly run: Run | undefined;
+  /** While the engine is being told of it: after how many renewals it was. */
+  toldAfter: number | undefined;
 }
 
 /** So often in a row the engine may fail to hear of an end. */
 export const MOST_FAILURES = 5;
+/** So many times within a lease all are renewed. */
+const RENEWALS = 3;
 
 export class Ledger {
   readonly #engine: Engine;
@@ -40,6 +44,7 @@ export class Ledger {
   readonly #held = new Map<string, Held>();
   /** For the next renewal; while that is under way, for when it would come too late. */
   #timer: ClockTimer;
+  #renewals = 0;
 
   constructor(engine: Engine, leaseMs: number, host: LedgerHost) {
     this.#engine = engine;
@@ -67,7 +72,7 @@ export class Ledger {
   add(lease: Lease, run: Run | undefined): void {
     // If the engine delivers the call anew, the lease that it had is void, whether we have heard of that or not.
     this.#lose(lease.id);
-    this.#held.set(lease.id, { lease, run });
+    this.#held.set(lease.id, { lease, run, toldAfter: undefined });
   }
 
   /** Tells the engine of the end of a lease. False when it isn't ours to end any more. */
@@ -82,10 +87,14 @@ export class Ledger {
   /** Tells the engine something of a lease, again and again if it fails. False when the lease isn't ours any more. */
   async tell(lease: Lease, what: (engine: Engine) => Promise<void>): Promise<boolean> {
     for (let failures = 1; this.has(lease); failures++) {
+      const held = this.#held.get(lease.id)!;
+      held.toldAfter = this.#renewals;
       try {
         await what(this.#engine);
+        held.toldAfter = undefined;
         return true;
       } catch (error) {
+        held.toldAfter = undefined;
         if (!this.has(lease)) break;
         if (error instanceof StaleLeaseError) {
           this.#lose(lease.id);
@@ -129,12 +138,14 @@ export class Ledger {
   }
 
   #arm(): void {
-    this.#timer = this.#engine.clock.setTimeout(() => void this.#renew(), this.#leaseMs / 3);
+    this.#timer = this.#engine.clock.setTimeout(() => void this.#renew(), this.#leaseMs / RENEWALS);
   }
 
   async #renew(): Promise<void> {
     const { clock } = this.#engine;
     const { signal } = this.#host;
+    this.#renewals++;
+    if (this.#isLate()) return;
     let failure: unknown;
     // Before they expire, so that who runs has some time to hear of it.
     this.#timer = clock.setTimeout(() => {
@@ -166,6 +177,16 @@ export class Ledger {
     clock.clearTimeout(this.#timer);
     this.#arm();
     await this.#lookForCancels();
+  }
+
+  /** Whether the engine has been told something and never answered: all begins anew, and the call with it. */
+  #isLate(): boolean {
+    const isLate = ({ toldAfter = Infinity }: Held) => this.#renewals - toldAfter > RENEWALS;
+    if (![...this.#held.values()].some(isLate)) return false;
+    const error = new DeadlineExceededError('the engine has not answered within the time of a lease');
+    this.#host.failed(error, 1);
+    this.#host.lost(error);
+    return true;
   }
 
   /**

@@ -32,13 +32,20 @@ export interface LifeHost {
   /** It has nothing, and there was nothing to be had. */
   idle(): void;
   /** Makes a run of a delivery, or says why there can't be one. Never throws. */
-  accept(delivery: Delivery): Run | Failure;
+  accept(delivery: Delivery): Run | Refusal;
   /** Starts it on its manager. */
   launch(run: Run): void;
   /** The engine has failed; `failures` times in a row by now. */
   failed(error: unknown, failures: number): void;
   /** It has failed for good. */
   lost(life: Life, error: unknown): void;
+}
+
+/** Why a delivery isn't run. */
+export interface Refusal {
+  readonly failure: Failure;
+  /** The engine knows. */
+  told(): void;
 }
 
 export interface LifeOptions {
@@ -210,7 +217,10 @@ export class Life {
     if (!(run instanceof Run)) {
       this.#isEndless = true;
       this.ledger.add(lease, undefined);
-      void this.ledger.end(lease, (engine) => engine.fail(lease, run));
+      void this.ledger.end(lease, async (engine) => {
+        await engine.fail(lease, run.failure);
+        run.told();
+      });
       return;
     }
     if (record.manager === FLOWS) this.#isEndless = true;

@@ -22,6 +22,8 @@ export class Limits {
   readonly #options: LimitsOptions;
   /** Whether its queues are all that its tasks name. */
   #hasAllQueues: boolean;
+  /** Queues of which the engine has a limit from here. */
+  readonly #limited = new Set<string>();
   /** Of which tasks the engine knows the limits. */
   #told: number | undefined = undefined;
   /** What control has said of queues, as it was last read, and what holds of it here. */
@@ -62,12 +64,10 @@ export class Limits {
   /** Another set of queues from now on; what runs of those that are gone goes on. */
   set(queues: QueueMap): Promise<void> {
     return this.#inTurn(async () => {
-      const { engine, order } = this.#options;
-      const next = new Queues(order);
+      const next = new Queues(this.#options.order);
       next.set(queues);
       next.rule(this.#rules);
-      // Those that are gone keep theirs: others may work on them.
-      for (const name of next.names) await engine.limit(queueLane(name), next.limitOf(name));
+      await this.#limitAll(next);
       this.#hasAllQueues = false;
       this.queues.set(queues);
     });
@@ -99,11 +99,21 @@ export class Limits {
     for (const task of registry.list()) {
       for (const [lane, limit] of definitionOf(task).limits) await engine.limit(lane, limit);
     }
-    for (const name of this.queues.names) {
-      const limit = this.queues.limitOf(name);
-      if (limit !== undefined || this.queues.isRuled(name)) await engine.limit(queueLane(name), limit);
-    }
+    await this.#limitAll(this.queues);
     this.#told = revision;
+  }
+
+  /** Those that are gone keep theirs, as others may work on them; and nobody takes back what others have said. */
+  async #limitAll(queues: Queues): Promise<void> {
+    for (const name of queues.names) {
+      const limit = queues.limitOf(name);
+      const isRuled = queues.isRuled(name);
+      if (limit === undefined && !isRuled && !this.#limited.has(name)) continue;
+      // Before, as the engine may know it though no answer comes.
+      if (limit !== undefined && !isRuled) this.#limited.add(name);
+      await this.#options.engine.limit(queueLane(name), limit);
+      if (limit === undefined) this.#limited.delete(name);
+    }
   }
 
   /** One after the other: the last word has to be the last. */

@@ -71,6 +71,11 @@ export function isOwnQueue(name: string): boolean {
   return name.startsWith(OWN_PREFIX);
 }
 
+/** Whose queue it is. */
+export function ownerOf(queue: string): string {
+  return queue.slice(OWN_PREFIX.length);
+}
+
 export function checkQueues(queues: QueueMap): void {
   checkObject('queues', queues);
   for (const [name, options] of Object.entries(queues)) {

@@ -52,10 +52,12 @@ export class Calls {
 /** Calls that failed for good, and are kept until somebody has decided what becomes of them. */
 export class DeadLetters {
   readonly #engine: Engine;
+  readonly #resubmitted: (ids: readonly string[]) => Promise<void>;
 
   /** @internal */
-  constructor(engine: Engine) {
+  constructor(engine: Engine, resubmitted: (ids: readonly string[]) => Promise<void>) {
     this.#engine = engine;
+    this.#resubmitted = resubmitted;
   }
 
   /** Those that match, the newest first; 100 unless the page says how many. */
@@ -82,7 +84,9 @@ export class DeadLetters {
     const resetAttempts = optionalBoolean('resetAttempts', options.resetAttempts, true);
     const filter = filterOf(which);
     await this.#check(filter);
-    return some(filter, await this.#engine.resubmit(filter, { resetAttempts }));
+    const ids = some(filter, await this.#engine.resubmit(filter, { resetAttempts }));
+    await this.#resubmitted(ids);
+    return ids;
   }
 
   /** Forgets them: one by its id, or all that match. As {@link DeadLetters.resubmit} otherwise. */

@@ -8,6 +8,7 @@ import type { Events } from './dispatcher-events.ts';
 import type { DispatcherSettings } from './dispatcher-options.ts';
 import { errorToJson } from './error-json.ts';
 import { FLOWS } from './flows/ids.ts';
+import type { Refusal } from './life.ts';
 import { Limits } from './limits.ts';
 import { ownQueue, type QueueMap } from './queues.ts';
 import type { TaskRegistry } from './registry.ts';
@@ -20,6 +21,8 @@ import type { CallSubmitter } from './submitter.ts';
 export interface RunnerOptions {
   readonly settings: DispatcherSettings;
   readonly engine: Engine;
+  /** The same, for what can be tried again when it isn't answered in time. */
+  readonly timely: Engine;
   readonly events: Events;
   readonly signals: Signals;
   readonly submitter: CallSubmitter;
@@ -46,7 +49,7 @@ export class Runner {
   /** Whether anything has run here since it was idle. */
   #hasRun = false;
 
-  constructor({ settings, engine, events, signals, submitter, submit, hear }: RunnerOptions) {
+  constructor({ settings, engine, timely, events, signals, submitter, submit, hear }: RunnerOptions) {
     const { registry, queues, order, name, leaseMs, concurrency, managers, maxPayloadBytes, hooks } = settings;
     this.#events = events;
     this.#signals = signals;
@@ -59,7 +62,7 @@ export class Runner {
       events.log('info', 'control has changed the queues');
       this.consumer.wake();
     };
-    this.limits = new Limits({ name, engine, registry, order, queues, changed });
+    this.limits = new Limits({ name, engine: timely, registry, order, queues, changed });
     this.staff = new Staff({
       clock: engine.clock,
       concurrency,
@@ -82,7 +85,7 @@ export class Runner {
       prepare: async (task, input, its, parent) => submitter.prepare(task, input, its, parent),
       end: ({ lease }, what) => this.consumer.end(lease, what),
       tell: ({ lease }, what) => this.consumer.tell(lease, what),
-      update: ({ lease }, update) => engine.update(lease, update),
+      update: ({ lease }, update) => timely.update(lease, update),
       submit,
       begun: (run) => this.#begun(run),
       freed: (run) => this.#freed(run),
@@ -144,19 +147,17 @@ export class Runner {
     }
   }
 
-  #accept(delivery: Delivery): Run | Failure {
+  #accept(delivery: Delivery): Run | Refusal {
     const { task, version } = delivery.record;
     try {
       const run = new Run(this.#host, delivery, this.#registry.resolve(task, version));
-      const obstacle = run.obstacle();
-      if (obstacle === undefined) return run;
-      this.#signals.refused(delivery.record, obstacle);
-      return obstacle;
+      const failure = run.obstacle();
+      if (failure === undefined) return run;
+      return { failure, told: () => this.#signals.refused(delivery.record, failure) };
     } catch (error) {
       // Whoever has the task can resubmit it.
       const failure: Failure = { error: errorToJson(error), then: 'deadLettered' };
-      this.#signals.refused(delivery.record, failure, error);
-      return failure;
+      return { failure, told: () => this.#signals.refused(delivery.record, failure, error) };
     }
   }
 

@@ -358,3 +358,52 @@ test(
     assert.deepEqual(errors.map(String), ['Error: gone']);
   }),
 );
+
+test(
+  'one that is begun under the name of another gets what waits for that, whatever the other does at its end',
+  withLeakCheck(async () => {
+    const { clock, engine } = where();
+    const one = await rigOf(hangs, { clock, engine, name: 'one', concurrency: 1 });
+    await one.dispatcher.submit(hangs, undefined);
+    await clock.advance(1);
+    await using successor = await rigOf(hangs, { clock, engine, name: 'one', concurrency: 1 });
+    await clock.advance(1);
+    const call = (await successor.dispatcher.broadcast(hangs, undefined)).get('one')!;
+    await one[Symbol.asyncDispose]();
+    assert.equal((await engine.get(call.id))?.state, 'queued');
+  }),
+);
+
+test(
+  'a dead letter of a broadcast that is resubmitted when its dispatcher is gone is canceled',
+  withLeakCheck(async () => {
+    const { clock, engine } = where();
+    const fails = defineTask({ name: 'fails', deadLetter: true, run: () => Promise.reject(new Error('boom')) });
+    const one = await rigOf(fails, { clock, engine, name: 'one' });
+    await using two = await rigOf(fails, { clock, engine, name: 'two' });
+    const calls = await one.dispatcher.broadcast(fails, undefined);
+    await clock.advance(300_000);
+    await one[Symbol.asyncDispose]();
+    await two.dispatcher.deadLetters.resubmit({});
+    await settle();
+    const states = await Promise.all([...calls.values()].map(async ({ id }) => (await engine.get(id))?.state));
+    assert.deepEqual(states, ['canceled', 'deadLettered'], 'that of the other has failed once more');
+  }),
+);
+
+test(
+  'a call that is due in a month and then waits for too long is canceled, though no timer is that long',
+  withLeakCheck(async () => {
+    const { clock, engine, task } = where();
+    const dispatcher = new Dispatcher({ tasks: [task], engine });
+    const epoch = await engine.begin('busy', { onWake() {}, onCancel() {}, onMessage() {} });
+    const month = 30 * 86_400_000;
+    const call = (await dispatcher.broadcast(task, 0, { delayMs: month, waitMs: 1_000 })).get('busy')!;
+    await clock.advance(month + 999);
+    assert.equal(call.status, 'queued');
+    await clock.advance(1);
+    assert.equal(call.status, 'canceled');
+    await engine.end('busy', epoch);
+    await dispatcher.stop();
+  }),
+);

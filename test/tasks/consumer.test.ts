@@ -310,7 +310,7 @@ test(
     const b = inQueue('b', 'b');
     await using rig = await rigOf([a, b], { clock, engine, queues: { a: {} } });
     faulty.failNext('limit');
-    const failed = rig.dispatcher.setQueues({ b: {} });
+    const failed = rig.dispatcher.setQueues({ b: { rateLimit: { limit: 5 } } });
     const worked = rig.dispatcher.setQueues({ a: {}, b: {} });
     await assert.rejects(failed, /limit has failed/);
     const calls = [await rig.dispatcher.submit(a, 0)];

@@ -225,7 +225,9 @@ test(
     for (const timeoutMs of [0, -1, 1.5, Number.NaN, Infinity])
       await assert.rejects(control.ping({ timeoutMs }), RangeError);
     await assert.rejects(control.ping({ ms: 1 } as object), TypeError);
-    assert.throws(() => new Dispatcher({ tasks: [echo], name: 'control:me' }), RangeError);
+    for (const name of ['control:me', '', 'two\nlines']) {
+      assert.throws(() => new Dispatcher({ tasks: [echo], name }), RangeError);
+    }
   }),
 );
 

@@ -244,6 +244,39 @@ test(
 );
 
 test(
+  'who takes from a queue without a rate limit leaves that of another dispatcher alone, and takes back its own',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = memoryEngine({ clock });
+    const rateLimit = { limit: 2, intervalMs: 10_000 };
+    await using one = await rigOf(echo, { clock, engine, name: 'one', queues: { default: { rateLimit } } });
+    await using two = await rigOf(echo, { clock, engine, name: 'two', queues: {} });
+    const completed = async () => (await engine.count({})).completed;
+    await one.dispatcher.submitMany(echo, Array(9).fill(0));
+    await two.dispatcher.setQueues({ default: {} });
+    await settle();
+    assert.equal(await completed(), 2);
+    await one.dispatcher.setQueues({ other: {} });
+    await clock.advance(10_000);
+    assert.equal(await completed(), 4, 'who has left the queue has said nothing else of it');
+    await one.dispatcher.setQueues({ default: {} });
+    await settle();
+    assert.equal(await completed(), 9);
+  }),
+);
+
+test(
+  'what was said to single dispatchers, and then to all, is kept once',
+  withLeakCheck(async () => {
+    await using rig = await rigOf(echo, { name: 'one' });
+    const { queues } = rig.dispatcher.control;
+    await queues.pause('default', { dispatcher: 'one' });
+    await queues.resume('default');
+    assert.equal(await rig.engine.read('control:queues'), '[["default",{"isPaused":false},[]]]');
+  }),
+);
+
+test(
   'the list has every queue: how it stands, who takes from it, and whether nobody does',
   withLeakCheck(async () => {
     const tasks = ['images', 'mail', 'misspelled'].map((queue) =>

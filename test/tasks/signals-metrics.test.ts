@@ -157,6 +157,22 @@ test(
 );
 
 test(
+  'a call that is refused is counted once the engine knows, however often it is fetched until then',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const engine = faultyEngine(memoryEngine({ clock }));
+    await using rig = await rigOf(echo, { clock, engine });
+    const elsewhere = new Dispatcher({ tasks: [hangs], engine });
+    engine.failNext('fail', { times: 5 });
+    await elsewhere.submit(hangs, undefined);
+    await clock.advance(60_000);
+    const { selected, noHandler, processed } = figuresOf(rig.dispatcher, 'hangs');
+    assert.deepEqual([selected, noHandler, processed.deadLettered], [2, 1, 1]);
+    await elsewhere.stop();
+  }),
+);
+
+test(
   'runs that a stop hands back are counted as requeued, those whose lease is lost as lost, and neither is timed',
   withLeakCheck(async () => {
     const clock = new VirtualClock();

@@ -13,7 +13,7 @@ import type { Call } from '../call.ts';
 import { checkNumber, checkObject, DURATION } from '../checks.ts';
 import { errorToJson } from '../error-json.ts';
 import { cancelOne } from '../flows/cancel-nodes.ts';
-import { ownQueue, queueLane } from '../queues.ts';
+import { isOwnQueue, ownerOf, ownQueue, queueLane } from '../queues.ts';
 import type { AnyTask } from '../registry.ts';
 import { scanAll } from '../scan-all.ts';
 import type { CallSubmitter } from '../submitter.ts';
@@ -63,7 +63,7 @@ export class Broadcaster {
     if (names.length === 0) return new Map();
     await this.#note(names);
     const calls = await submitter.store(names.map((name) => addressed(call, name, waitMs)));
-    this.#cancelLate(calls, call.delayMs + waitMs);
+    this.#cancelLate(calls, engine.clock.now() + call.delayMs + waitMs);
     // Some may have gone meanwhile, and with them whoever would have canceled their calls. All is stored by now.
     await this.sweep();
     return new Map(names.map((name, index) => [name, calls[index]!]));
@@ -90,9 +90,24 @@ export class Broadcaster {
     }
   }
 
-  /** A dispatcher has left the engine. */
+  /** A dispatcher has left the engine. One that has taken its name before is none of its own. */
   async left(name: string): Promise<void> {
-    if ((await this.#noted()).includes(name)) await this.#leave(name, 'has stopped');
+    if (!(await this.#noted()).includes(name)) return;
+    if (!(await dispatchersOf(this.#options.engine)).includes(name)) await this.#leave(name, 'has stopped');
+  }
+
+  /** Dead letters wait once more: those of broadcasts for dispatchers that may be gone. Never rejects. */
+  async revived(ids: readonly string[]): Promise<void> {
+    const { engine, report } = this.#options;
+    try {
+      const records = await engine.scan({ id: ids }, { limit: ids.length });
+      const names = records.filter(({ queue }) => isOwnQueue(queue)).map(({ queue }) => ownerOf(queue));
+      if (names.length === 0) return;
+      await this.#note(names);
+      await this.#sweep();
+    } catch (error) {
+      report(error, 'broadcasts that were resubmitted to dispatchers that are gone could not be canceled');
+    }
   }
 
   /** Nothing waits for the time of its calls any more. */
@@ -119,11 +134,16 @@ export class Broadcaster {
     }
   }
 
-  #cancelLate(calls: readonly Call<unknown>[], ms: number): void {
+  #cancelLate(calls: readonly Call<unknown>[], at: number): void {
     const { engine, report } = this.#options;
     if (this.#isClosed || calls.every(({ status }) => isEnded(status))) return;
     const timer = engine.clock.setTimeout(() => {
       this.#timers.delete(timer);
+      // Long ones fire early.
+      if (engine.clock.now() < at) {
+        this.#cancelLate(calls, at);
+        return;
+      }
       const waiting = calls.filter(({ status }) => WAITING.includes(status));
       Promise.all(
         waiting.map(async ({ id }) => {
@@ -134,7 +154,7 @@ export class Broadcaster {
       ).catch((error: unknown) =>
         report(error, 'calls of a broadcast that have waited too long could not be canceled'),
       );
-    }, ms);
+    }, at - engine.clock.now());
     this.#timers.add(timer);
   }
 
@@ -171,9 +191,9 @@ function addressed(call: NewCall, name: string, waitMs: number): NewCall {
 }
 
 /** Why a call that has never begun is to be canceled, if it has waited for too long. */
-function lateness({ submittedAt, delayMs, attempt, overrides }: CallRecord, { clock }: Engine): Error | undefined {
+function lateness({ submittedAt, delayMs, startedAt, overrides }: CallRecord, { clock }: Engine): Error | undefined {
   const { waitMs = WAIT_MS } = JSON.parse(overrides ?? '{}') as { waitMs?: number };
-  if (attempt > 0 || clock.timeOrigin + clock.now() < submittedAt + delayMs + waitMs) return undefined;
+  if (startedAt !== undefined || clock.timeOrigin + clock.now() < submittedAt + delayMs + waitMs) return undefined;
   return new DeadlineExceededError(`the call was for one dispatcher alone, which has not begun it within ${waitMs} ms`);
 }
 

@@ -179,7 +179,11 @@ export class QueueControl {
       note.set(name, entry);
       if (dispatcher === undefined) {
         entry.rule = { ...entry.rule, ...rule };
-        for (const [each, own] of entry.of) entry.of.set(each, without(own, rule));
+        for (const [each, own] of entry.of) {
+          const left = without(own, rule);
+          if (Object.keys(left).length > 0) entry.of.set(each, left);
+          else entry.of.delete(each);
+        }
       } else {
         entry.of.set(dispatcher, { ...entry.of.get(dispatcher), ...rule });
       }
