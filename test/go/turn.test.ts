@@ -1,6 +1,7 @@
 /** Loops that never wait still let timers and I/O run: what they receive is told in the next turn now and then. */
 import assert from 'node:assert/strict';
 import { stat } from 'node:fs';
+import { extname } from 'node:path';
 import { describe, test } from 'node:test';
 import { background, Channel, merge, receive, select, send, Timer, withCancel } from '../../src/go/index.ts';
 import { inNextTurn, isTurnOver } from '../../src/go/turn.ts';
@@ -307,7 +308,8 @@ describe('the end of a turn', () => {
         try {
           for (const name of missing) delete global[name];
           const copy: typeof import('../../src/go/turn.ts') = await import(
-            `../../src/go/turn.ts?without=${missing.join()}`
+            // As this module is, compiled or not.
+            `../../src/go/turn${extname(import.meta.url)}?without=${missing.join()}`
           );
           for (const i of range(0, 3)) copy.inNextTurn(() => told.push(i));
           copy.inNextTurn(() => copy.inNextTurn(finished.resolve));
