@@ -55,7 +55,8 @@ export class Staff {
 
   room(): Record<string, number> {
     const { concurrency, managers } = this.#options;
-    const room: Record<string, number> = {};
+    // Of no prototype: a manager may have any name.
+    const room = Object.create(null) as Record<string, number>;
     if (this.#own !== undefined) room[DEFAULT] = concurrency - (this.#alive.get(DEFAULT) ?? 0);
     for (const [name, manager] of managers) room[name] = this.#roomOf(name, manager);
     // There is always room, and one at a time takes least from the queues' shares in what the others have.

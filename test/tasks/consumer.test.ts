@@ -736,3 +736,17 @@ test(
     await passing(clock, dispatcher.stop());
   }),
 );
+
+test(
+  'a manager may have any name',
+  withLeakCheck(async () => {
+    const clock = new VirtualClock();
+    const manager = new TaskManager({ workerCount: 1, onCreate: () => 'resource', clock });
+    const task = defineTask({ name: 'task', manager: '__proto__', run: (_ctx, _input, resource: string) => resource });
+    {
+      await using rig = await rigOf(task, { clock, managers: { ['__proto__']: manager } });
+      assert.equal(await rig.dispatcher.call(task, undefined), 'resource');
+    }
+    await manager.stop();
+  }),
+);
